@@ -1,0 +1,120 @@
+"""Book: everything that one run needs, with rulebooks chosen and names resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from margincover.errors import InputError
+from margincover.model.account import Account
+from margincover.model.instrument import Instrument
+from margincover.model.market import MarketState
+from margincover.model.rules import Rulebook, TierTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """What the desk accepts: probability over a horizon, by measure ``rces`` or ``rc``."""
+
+    probability: float = 0.01
+    horizon_s: int = 432_000
+    measure: str = "rces"
+
+    def __post_init__(self) -> None:
+        if not 1e-6 <= self.probability <= 0.5:
+            raise InputError(
+                f"was {self.probability}", field="tolerance", allowed="a fraction from 0.000001 to 0.5 (0.01 is 1 %)"
+            )
+        if not 3_600 <= self.horizon_s <= 30 * 86_400:
+            raise InputError(f"was {self.horizon_s} s", field="horizon", allowed="1 h to 30 d")
+        if self.measure not in ("rces", "rc"):
+            raise InputError(f"was '{self.measure}'", field="measure", allowed="rces or rc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """Cash or coins outside the margin accounts that may be sent when needed."""
+
+    id: str
+    asset: str
+    amount_native: float
+    time_to_cash_p50_s: int
+    time_to_cash_p99_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditLine:
+    """Money that may be drawn."""
+
+    id: str
+    asset: str
+    limit_native: float
+    drawn_native: float
+    annual_rate_fraction: float
+    time_to_cash_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferTime:
+    """How long an asset takes from one place to another."""
+
+    origin: str
+    destination: str
+    asset: str
+    p50_s: int
+    p99_s: int
+    fee_native: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """Stand-in for a factor without history: another factor, its moves times ``multiple``."""
+
+    factor: str
+    multiple: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """Accounts, market, rules and resources, resolved for one instant.
+
+    Parameters
+    ----------
+    as_of : datetime
+    accounts : tuple of Account
+    instruments : mapping (venue, symbol as written in the book) -> Instrument
+    market : MarketState
+    rulebooks : mapping venue -> Rulebook
+    tier_overrides : mapping instrument id -> TierTable
+        Live tables that the book carries; they win over the packaged ones.
+    tolerance : Tolerance
+    reserves, credit_lines, transfer_times
+        Stored for liquidity and allocation.
+    proxies : mapping factor -> Proxy
+    max_market_age_s : float
+        Oldest market levels accepted.
+    source, input_sha256 : str
+    """
+
+    as_of: datetime
+    accounts: tuple[Account, ...]
+    instruments: Mapping[tuple[str, str], Instrument]
+    market: MarketState
+    rulebooks: Mapping[str, Rulebook]
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    tier_overrides: Mapping[str, TierTable] = field(default_factory=dict)
+    reserves: tuple[Reserve, ...] = ()
+    credit_lines: tuple[CreditLine, ...] = ()
+    transfer_times: tuple[TransferTime, ...] = ()
+    proxies: Mapping[str, Proxy] = field(default_factory=dict)
+    max_market_age_s: float = 3_600.0
+    source: str = "memory"
+    input_sha256: str = ""
+    issues: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = [account.id for account in self.accounts]
+        for name in ids:
+            if ids.count(name) > 1:
+                raise InputError(f"account stood {ids.count(name)} times", account=name, allowed="unique ids")

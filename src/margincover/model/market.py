@@ -1,0 +1,91 @@
+"""MarketState: levels of marks, asset prices and perpetual funding with their observation time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from margincover.errors import InputError, StaleDataError
+
+
+def _positive(name: str, prices: Mapping[str, float]) -> Mapping[str, float]:
+    for key, price in prices.items():
+        if not (math.isfinite(price) and price > 0):
+            raise InputError(f"was {price}", field=f"{name}.{key}", allowed="a finite number > 0")
+    return MappingProxyType(dict(prices))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketState:
+    """Market levels at one instant.
+
+    Parameters
+    ----------
+    as_of : datetime
+        The instant for which the book is valued.
+    observed_at : datetime
+        When the levels were observed, not after ``as_of``.
+    marks : mapping of str to float
+        Mark price by ``<symbol>.<VENUE>``, or by bare venue symbol for all venues; in the quote asset.
+    asset_usd : mapping of str to float
+        USD price of one unit of an asset. A stable coin stands here too; nothing is assumed to be 1.
+    funding_per_hour : mapping of str to float
+        Perpetual funding as a fraction of notional per hour, > 0 means longs pay; keys as in ``marks``.
+    volatility_annual : mapping of str to float
+        Stated annual volatility by factor, overriding a generator's own level.
+
+    Raises
+    ------
+    InputError
+        If a price is not finite and positive, or ``observed_at`` is after ``as_of``.
+    """
+
+    as_of: datetime
+    observed_at: datetime
+    marks: Mapping[str, float] = field(default_factory=dict)
+    asset_usd: Mapping[str, float] = field(default_factory=dict)
+    funding_per_hour: Mapping[str, float] = field(default_factory=dict)
+    volatility_annual: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.observed_at > self.as_of:
+            raise InputError(
+                f"observed_at {self.observed_at.isoformat()} was after as_of {self.as_of.isoformat()}",
+                field="market.observed_at",
+                allowed="a time not after as_of",
+            )
+        object.__setattr__(self, "marks", _positive("market.marks", self.marks))
+        object.__setattr__(self, "asset_usd", _positive("market.asset_usd", self.asset_usd))
+        object.__setattr__(self, "volatility_annual", _positive("market.volatility_annual", self.volatility_annual))
+        for key, rate in self.funding_per_hour.items():
+            # Venues cap funding at 4 % per hour or below; a larger figure is a percent or an annual rate.
+            if not (math.isfinite(rate) and abs(rate) <= 0.04):
+                raise InputError(
+                    f"was {rate}",
+                    field=f"market.funding_per_hour.{key}",
+                    allowed="a fraction of notional per hour between -0.04 and 0.04",
+                )
+        object.__setattr__(self, "funding_per_hour", MappingProxyType(dict(self.funding_per_hour)))
+
+    def require_fresh(self, *, max_age_s: float) -> None:
+        """Raise StaleDataError when the levels are older than ``max_age_s`` at ``as_of``."""
+        age_s = (self.as_of - self.observed_at).total_seconds()
+        if age_s > max_age_s:
+            raise StaleDataError(
+                f"levels were {age_s:.0f} s old at as_of",
+                field="market.observed_at",
+                allowed=f"at most {max_age_s:.0f} s (settings.max_market_age)",
+            )
+
+    def mark(self, *, instrument_id: str, symbol: str) -> float | None:
+        """Return the mark of an instrument, None when the market has none."""
+        found = self.marks.get(instrument_id)
+        return found if found is not None else self.marks.get(symbol)
+
+    def funding(self, *, instrument_id: str, symbol: str) -> float | None:
+        """Return perpetual funding per hour of an instrument, None when the market has none."""
+        found = self.funding_per_hour.get(instrument_id)
+        return found if found is not None else self.funding_per_hour.get(symbol)

@@ -1,0 +1,281 @@
+"""Rule data: tier tables, haircut ladders, mode rules, editions and the rulebook of a venue.
+
+These are records of what a venue published, with dates and sources; the kernels that apply them are in ``venues``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from margincover.errors import RulebookError
+
+
+class TierKernel(Enum):
+    """How a tier table is applied."""
+
+    PROGRESSIVE = "progressive"  # rate of the tier on all, minus a deduction: continuous at the edges
+    WHOLE_POSITION = "whole_position"  # rate of the tier on all, no deduction: a step at each edge
+    FRACTION_OF_INITIAL = "fraction_of_initial"  # maintenance is a fraction of the initial requirement
+
+
+class TierUnit(Enum):
+    """What a tier's bounds count."""
+
+    NOTIONAL = "notional"  # position value in the settle unit: quote (linear) or coin (inverse)
+    CONTRACTS = "contracts"
+
+
+class PoolBy(Enum):
+    """What shares one equity in cross margin."""
+
+    SETTLE_ASSET = "settle_asset"  # one pool per margin asset, computed in that asset
+    ACCOUNT = "account"  # one pool per account, valued in USD after haircuts
+
+
+class PriceBasis(Enum):
+    """Price at which a margin figure is computed."""
+
+    MARK = "mark"
+    ENTRY = "entry"
+
+
+class ClosingFee(Enum):
+    """Closing fee inside the maintenance figure."""
+
+    NONE = "none"
+    TAKER_ON_NOTIONAL = "taker_on_notional"  # notional at the margin price x taker fee
+    TAKER_AT_BANKRUPTCY = "taker_at_bankruptcy"  # entry value x (1 -/+ 1/leverage) x taker fee
+
+
+class TickRule(Enum):
+    """How the venue's published liquidation price differs from the root."""
+
+    NONE = "none"
+    ONE_TICK_TOWARD_MARK_ISOLATED = "one_tick_toward_mark_isolated"
+    ROUND_AWAY_FROM_BANKRUPTCY = "round_toward_mark"  # rounded to the tick on the mark's side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarginTier:
+    """One band of a tier table. Rates are fractions; ``deduction`` is in the settle unit, >= 0."""
+
+    floor: float
+    cap: float
+    maintenance_fraction: float
+    max_leverage: float | None
+    deduction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierTable:
+    """Tier table of one symbol or family.
+
+    Raises
+    ------
+    RulebookError
+        If floors do not rise, a gap stands between bands, a rate is outside (0, 1] or falls, or a
+        progressive table jumps at an edge.
+    """
+
+    key: str
+    kernel: TierKernel
+    unit: TierUnit
+    tiers: tuple[MarginTier, ...]
+    source: str = ""
+    complete: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.tiers:
+            raise RulebookError("had no tiers", field=self.key, allowed="at least one tier")
+        if self.tiers[0].floor != 0.0:
+            raise RulebookError(f"first floor was {self.tiers[0].floor}", field=self.key, allowed="0")
+        previous: MarginTier | None = None
+        for number, tier in enumerate(self.tiers, start=1):
+            where = f"{self.key} tier {number}"
+            if not 0.0 < tier.maintenance_fraction <= 1.0:
+                raise RulebookError(
+                    f"maintenance rate was {tier.maintenance_fraction}",
+                    field=where,
+                    allowed="a fraction in (0, 1] (0.005 is 0.5 %)",
+                )
+            if not tier.cap > tier.floor:
+                raise RulebookError(f"cap {tier.cap} <= floor {tier.floor}", field=where, allowed="cap > floor")
+            if not (math.isfinite(tier.deduction) and tier.deduction >= 0.0):
+                raise RulebookError(f"deduction was {tier.deduction}", field=where, allowed="a number >= 0")
+            if previous is not None:
+                self._check_edge(previous, tier, where)
+            previous = tier
+
+    def _check_edge(self, lower: MarginTier, upper: MarginTier, where: str) -> None:
+        # Venues that count contracts print the next floor one contract (or lot) above the previous cap.
+        step = 1.0 if self.unit is TierUnit.CONTRACTS else 0.0
+        if not lower.cap <= upper.floor <= lower.cap + step:
+            raise RulebookError(
+                f"floor {upper.floor} after cap {lower.cap}", field=where, allowed="bands without gap or overlap"
+            )
+        if upper.maintenance_fraction < lower.maintenance_fraction:
+            raise RulebookError(
+                f"maintenance rate fell from {lower.maintenance_fraction} to {upper.maintenance_fraction}",
+                field=where,
+                allowed="rates that do not fall with size",
+            )
+        if self.kernel is TierKernel.PROGRESSIVE:
+            below = upper.floor * lower.maintenance_fraction - lower.deduction
+            above = upper.floor * upper.maintenance_fraction - upper.deduction
+            if abs(above - below) > 1e-6 * max(abs(below), 1e-12):
+                raise RulebookError(
+                    f"maintenance jumps from {below:g} to {above:g} at {upper.floor:g}",
+                    field=where,
+                    allowed="a deduction that makes the table continuous",
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaircutSlice:
+    """Marginal slice of a collateral ladder: amounts in [floor, cap) of the coin count with ``weight``."""
+
+    floor: float
+    cap: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaircutLadder:
+    """Collateral weights of one asset by amount held, and what borrowing it adds to maintenance.
+
+    Raises
+    ------
+    RulebookError
+        If slices leave a gap, weights rise or stand outside [0, 1].
+    """
+
+    asset: str
+    slices: tuple[HaircutSlice, ...]
+    borrow_maintenance_fraction: float = 0.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"collateral.{self.asset}"
+        if not self.slices or self.slices[0].floor != 0.0:
+            raise RulebookError("did not start at 0", field=where, allowed="a first slice from 0")
+        last = math.inf
+        for lower, upper in zip(self.slices, self.slices[1:], strict=False):
+            if lower.cap != upper.floor:
+                raise RulebookError(f"gap between {lower.cap} and {upper.floor}", field=where, allowed="no gap")
+        for part in self.slices:
+            if not 0.0 <= part.weight <= 1.0 or part.weight > last or not part.cap > part.floor:
+                raise RulebookError(
+                    f"slice {part.floor}..{part.cap} had weight {part.weight}",
+                    field=where,
+                    allowed="weights in [0, 1] that do not rise with the amount",
+                )
+            last = part.weight
+        if not 0.0 <= self.borrow_maintenance_fraction <= 1.0:
+            raise RulebookError("borrow maintenance outside [0, 1]", field=where, allowed="a fraction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeRule:
+    """How one account mode of a venue computes equity, maintenance and initial margin.
+
+    Parameters
+    ----------
+    name : str
+        ``usdm_single_asset``, ``coinm``, ``uta_cross`` ...
+    products : tuple of str
+        Product lines that an account in this mode may hold.
+    pool_by : PoolBy
+    margin_modes : tuple of str
+        ``cross`` and / or ``isolated``.
+    maintenance_basis, initial_basis_cross, initial_basis_isolated : PriceBasis
+    closing_fee : ClosingFee
+        Fee that the venue adds to the maintenance side of its liquidation test.
+    closing_fee_in_initial : bool
+        True when the same fee stands in initial margin (Bybit).
+    fee_in_reported_maintenance : bool
+        True when the maintenance that the venue prints already holds the fee.
+    default_taker_fee_fraction : float
+    margin_call_coverage_ratio : float or None
+        The venue's own warning level as equity / maintenance; None when the venue has none.
+    tick_rule : TickRule
+    haircut_collateral : bool
+    confidence : str
+        CONFIRMED, INFERRED, SECONDARY or UNCONFIRMED, with the reason in ``notes``.
+    """
+
+    name: str
+    products: tuple[str, ...]
+    pool_by: PoolBy
+    margin_modes: tuple[str, ...]
+    maintenance_basis: PriceBasis
+    initial_basis_cross: PriceBasis
+    initial_basis_isolated: PriceBasis
+    closing_fee: ClosingFee
+    closing_fee_in_initial: bool
+    fee_in_reported_maintenance: bool
+    default_taker_fee_fraction: float
+    margin_call_coverage_ratio: float | None
+    tick_rule: TickRule
+    haircut_collateral: bool
+    confidence: str
+    source: str
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """How a product line's symbols read and what its contracts are.
+
+    ``symbol_pattern`` is a regular expression with the groups ``base`` and, where they vary, ``quote`` and
+    ``expiry``; ``multipliers`` maps a base (or ``"*"``) to units per contract.
+    """
+
+    id: str
+    symbol_pattern: str
+    expiry_format: str | None
+    payoff: str
+    quote: str | None
+    settle: str
+    multipliers: Mapping[str, float]
+    tier_kernel: TierKernel
+    tier_unit: TierUnit
+    tier_key: str
+    ticks: Mapping[str, float] = field(default_factory=dict)
+    maintenance_of_initial_fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rulebook:
+    """What one venue has in force at one instant.
+
+    Tier tables and haircut ladders carry the edition that they came from in ``source``; ``observed`` is the date of
+    the newest observation used, and ``age_days`` how old it is at the instant asked for.
+    """
+
+    venue: str
+    title: str
+    at: datetime
+    products: Mapping[str, Product]
+    modes: Mapping[str, ModeRule]
+    tier_tables: Mapping[str, TierTable]
+    ladders: Mapping[str, HaircutLadder]
+    editions: tuple[Edition, ...]
+    factor_aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edition:
+    """One dated edition of one block of rules: half-open validity [valid_from, valid_to), UTC."""
+
+    id: str
+    block: str
+    valid_from: datetime
+    valid_to: datetime | None
+    observed: datetime
+    source: str
+    retrieved: str
+    confidence: str = "CONFIRMED"
