@@ -109,6 +109,8 @@ class Book:
     transfer_times: tuple[TransferTime, ...] = ()
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     max_market_age_s: float = 3_600.0
+    max_history_age_s: float = 7 * 86_400.0
+    max_rules_age_days: int = 180
     source: str = "memory"
     input_sha256: str = ""
     issues: tuple[str, ...] = ()
@@ -118,3 +120,53 @@ class Book:
         for name in ids:
             if ids.count(name) > 1:
                 raise InputError(f"account stood {ids.count(name)} times", account=name, allowed="unique ids")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentOverride:
+    """Contract facts that a book states for a symbol, over those of the rulebook; None keeps the rulebook's."""
+
+    venue: str
+    symbol: str
+    multiplier: float | None = None
+    tick: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierOverride:
+    """Live tier table that a book carries for one symbol.
+
+    ``rows`` hold (floor, cap, maintenance_fraction, max_leverage or None, deduction or None); a missing deduction is
+    computed so that the table is continuous.
+    """
+
+    venue: str
+    symbol: str
+    rows: tuple[tuple[float, float, float, float | None, float | None], ...]
+    observed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookInput:
+    """A book as read from outside, before rulebooks are chosen and symbols resolved.
+
+    ``max_history_age_s`` is the largest distance allowed between the last bar of a history and ``as_of``;
+    ``max_rules_age_days`` the age of a packaged table beyond which a warning is shown.
+    """
+
+    as_of: datetime
+    accounts: tuple[Account, ...]
+    market: MarketState
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    instrument_overrides: tuple[InstrumentOverride, ...] = ()
+    tier_overrides: tuple[TierOverride, ...] = ()
+    reserves: tuple[Reserve, ...] = ()
+    credit_lines: tuple[CreditLine, ...] = ()
+    transfer_times: tuple[TransferTime, ...] = ()
+    proxies: Mapping[str, Proxy] = field(default_factory=dict)
+    max_market_age_s: float = 3_600.0
+    max_history_age_s: float = 7 * 86_400.0
+    max_rules_age_days: int = 180
+    source: str = "memory"
+    input_sha256: str = ""
+    issues: tuple[str, ...] = ()
