@@ -1,1 +1,1 @@
-"""Room under construction."""
+"""``margincover ...``: parse the command line, call ``app``, print, choose the exit code. Computes nothing."""

@@ -1,0 +1,6 @@
+"""``python -m margincover``."""
+
+from margincover.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,207 @@
+"""Cover: the main job, from a book to a coverage result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from margincover.app.facade import CoverageReport
+from margincover.app.generators import build_generator
+from margincover.app.provenance import build_provenance
+from margincover.coverage.reconcile import reconcile
+from margincover.coverage.required import measure as measure_coverage
+from margincover.coverage.status import pool_statuses
+from margincover.errors import InputError, UsageError
+from margincover.model.book import Book, Tolerance
+from margincover.model.scenario import History, ScenarioGenerator, ScenarioInfo
+from margincover.paths.engine import MAX_PATHS, PathSettings, simulate
+from margincover.scenarios.calibration import load_packaged
+from margincover.units import format_duration, parse_utc
+from margincover.venues.pools import build_pools
+
+DEFAULT_PATHS = 20_000
+LONGEST_S = 30 * 86_400
+# A calibration is a description of the market of its window; beyond this age the reader is told.
+MAX_CALIBRATION_AGE_DAYS = 180
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverSettings:
+    """Settings of one coverage run; None takes the book's tolerance or the default.
+
+    Parameters
+    ----------
+    tolerance : float or None
+        Accepted probability, 0.000001 to 0.5.
+    horizon_s : int or None
+        1 h to 30 d.
+    measure : str or None
+        ``rces`` (Expected Shortfall form) or ``rc`` (quantile).
+    paths : int
+        Number of joint paths.
+    seed : int
+    scenarios : str or None
+        ``montecarlo``, ``fhs``, ``bootstrap``; None chooses by whether a history is given.
+    history : path, History or None
+    follow_s : int
+        How far first passage is followed; at least the horizon.
+    threads : int or None
+    chunk_blocks : int
+        Neither threads nor chunk_blocks changes the result.
+    """
+
+    tolerance: float | None = None
+    horizon_s: int | None = None
+    measure: str | None = None
+    paths: int = DEFAULT_PATHS
+    seed: int = 1
+    scenarios: str | None = None
+    history: Path | str | History | None = None
+    follow_s: int = LONGEST_S
+    threads: int | None = None
+    chunk_blocks: int = 4
+
+
+def cover(
+    book: Book,
+    settings: CoverSettings | None = None,
+    *,
+    generator: ScenarioGenerator | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: object,
+) -> CoverageReport:
+    """Return required coverage, probabilities and contributions of every account of a book.
+
+    Parameters
+    ----------
+    book : Book
+        From ``load``.
+    settings : CoverSettings or None
+    generator : ScenarioGenerator or None
+        Own generator; then ``scenarios`` and ``history`` must be left out.
+    progress : callable or None
+        Called with (blocks done, blocks in all).
+    **options
+        Fields of ``CoverSettings`` by name, for short calls: ``cover(book, tolerance=0.01, paths=100_000)``.
+
+    Raises
+    ------
+    InputError, RulebookError, StaleDataError, UsageError
+        Naming file, account and field.
+
+    Examples
+    --------
+    >>> import margincover as mc
+    >>> report = mc.cover(mc.demo_book(), paths=512, follow_s=86_400)
+    >>> report.result.horizon_s
+    86400
+    """
+    chosen = _settings(settings, options)
+    tolerance = _tolerance(book, chosen)
+    if not 256 <= chosen.paths <= MAX_PATHS:
+        raise UsageError(f"was {chosen.paths}", field="--paths", allowed=f"256 to {MAX_PATHS}")
+    calibration = load_packaged()
+    pools = build_pools(book, funding_fallback=calibration.pessimistic_funding_per_hour)
+    statuses, rows = reconcile(book, pools, pool_statuses(pools))
+    factors = list(dict.fromkeys(factor for pool in pools for factor in pool.factors))
+    if generator is None:
+        # A book without positions still gets an answer; one factor keeps the generator defined.
+        generator = build_generator(
+            book,
+            factors or [calibration.names[0]],
+            method=chosen.scenarios,
+            history=chosen.history,
+            calibration=calibration,
+        )
+    elif chosen.scenarios is not None or chosen.history is not None:
+        raise UsageError("a generator with scenarios or history", field="generator", allowed="one of them")
+    paths = simulate(
+        pools,
+        generator,
+        PathSettings(
+            n_paths=chosen.paths,
+            horizon_s=tolerance.horizon_s,
+            follow_s=max(chosen.follow_s, tolerance.horizon_s),
+            seed=chosen.seed,
+            tolerance=tolerance.probability,
+            threads=chosen.threads,
+            chunk_blocks=chosen.chunk_blocks,
+        ),
+        progress=progress,
+    )
+    result = measure_coverage(
+        pools,
+        statuses,
+        paths,
+        tolerance,
+        reconciliation=rows,
+        provenance=build_provenance(
+            book,
+            pools,
+            seed=chosen.seed,
+            settings=_settings_text(chosen, tolerance, int(paths.maximum.shape[1])),
+            scenario=_scenario_text(generator.info),
+            warnings=[*generator.info.warnings, *_sample_warnings(tolerance, chosen.paths), *_age(book, generator)],
+            not_modelled=generator.info.not_modelled,
+        ),
+    )
+    return CoverageReport(result=result)
+
+
+def _settings(settings: CoverSettings | None, options: dict[str, object]) -> CoverSettings:
+    known = set(CoverSettings.__slots__)
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise UsageError(f"unknown setting {', '.join(unknown)}", field="cover", allowed=", ".join(sorted(known)))
+    return replace(settings or CoverSettings(), **options)  # type: ignore[arg-type]  # names were checked above
+
+
+def _tolerance(book: Book, chosen: CoverSettings) -> Tolerance:
+    stated = book.tolerance
+    return Tolerance(
+        probability=stated.probability if chosen.tolerance is None else chosen.tolerance,
+        horizon_s=stated.horizon_s if chosen.horizon_s is None else chosen.horizon_s,
+        measure=stated.measure if chosen.measure is None else chosen.measure,
+    )
+
+
+def _settings_text(chosen: CoverSettings, tolerance: Tolerance, n_paths: int) -> dict[str, str]:
+    return {
+        "tolerance": f"{tolerance.probability:g}",
+        "horizon": format_duration(tolerance.horizon_s),
+        "measure": tolerance.measure,
+        "paths": str(n_paths),
+        "followed": format_duration(max(chosen.follow_s, tolerance.horizon_s)),
+    }
+
+
+def _scenario_text(info: ScenarioInfo) -> dict[str, str]:
+    return {
+        "method": info.method,
+        "label": info.label,
+        "step": format_duration(info.step_s),
+        "as_of": info.as_of,
+        "input_sha256": info.input_sha256,
+        **info.params,
+    }
+
+
+def _sample_warnings(tolerance: Tolerance, paths: int) -> list[str]:
+    expected = tolerance.probability * paths
+    if expected >= 30:
+        return []
+    enough = int(100 / tolerance.probability)
+    return [f"only {expected:.0f} paths are expected beyond the tolerance: raise --paths to {enough:,}"]
+
+
+def _age(book: Book, generator: ScenarioGenerator) -> list[str]:
+    """Return the warning for scenarios whose data end long before the book."""
+    try:
+        end = parse_utc(generator.info.as_of, field="scenario.as_of")
+    except InputError:
+        return []  # a generator without data, such as one with stated volatilities, has no age
+    age = (book.as_of - end).days
+    if age <= MAX_CALIBRATION_AGE_DAYS:
+        return []
+    return [f"scenarios: {generator.info.label} ends {age} days before as_of"]

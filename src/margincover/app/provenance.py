@@ -1,0 +1,100 @@
+"""Collect provenance: editions and their ages, warnings, what is not modelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from margincover.model.book import Book
+from margincover.model.pool import MarginPool
+from margincover.model.provenance import EditionUse, Provenance
+from margincover.model.rules import PoolBy
+from margincover.units import format_utc
+from margincover.venues import registry, symbols
+from margincover.venues.assets import is_pegged
+from margincover.version import __version__
+
+ALWAYS_NOT_MODELLED = (
+    "liquidation fees, slippage and the liquidation process itself",
+    "the basis between venues: every mark of a coin moves by the same factor",
+    "open-order margin other than Binance's initial margin",
+    "outages, transfer delays, reserves and credit lines",
+)
+
+
+def build_provenance(
+    book: Book,
+    pools: Sequence[MarginPool],
+    *,
+    seed: int | None = None,
+    settings: Mapping[str, str] | None = None,
+    scenario: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+    not_modelled: Sequence[str] = (),
+) -> Provenance:
+    """Return the provenance of a result on a book."""
+    notes = [note for pool in pools for note in pool.notes]
+    return Provenance(
+        version=__version__,
+        as_of=format_utc(book.as_of),
+        input_sha256=book.input_sha256,
+        seed=seed,
+        settings=dict(settings or {}),
+        editions=_editions(book),
+        scenario=dict(scenario or {}),
+        warnings=tuple(dict.fromkeys([*book.issues, *_stale(book), *notes, *warnings])),
+        not_modelled=tuple(dict.fromkeys([*_held_constant(pools), *not_modelled, *ALWAYS_NOT_MODELLED])),
+    )
+
+
+def _used_tables(book: Book) -> dict[str, set[str]]:
+    """Return, by venue, the keys of the packaged tables that the book uses."""
+    used: dict[str, set[str]] = {}
+    for account in book.accounts:
+        rules = book.rulebooks[account.venue]
+        keys = used.setdefault(account.venue, set())
+        for position in account.positions:
+            instrument = book.instruments[(account.venue, position.symbol)]
+            overridden = position.maintenance_fraction is not None or instrument.id in book.tier_overrides
+            if not overridden:
+                keys.add(symbols.tier_table_for(rules, instrument).key)
+        if rules.modes[account.mode].pool_by is PoolBy.ACCOUNT:
+            keys |= {b.asset for b in account.balances if b.asset in rules.ladders}
+    return used
+
+
+def _editions(book: Book) -> tuple[EditionUse, ...]:
+    uses: list[EditionUse] = []
+    for venue, keys in _used_tables(book).items():
+        rules = book.rulebooks[venue]
+        modes = {account.mode for account in book.accounts if account.venue == venue}
+        sources = {rules.modes[mode].source for mode in modes}
+        sources |= {rules.tier_tables[key].source for key in keys if key in rules.tier_tables}
+        sources |= {rules.ladders[key].source for key in keys if key in rules.ladders}
+        for edition in rules.editions:
+            if any(source.startswith(edition.id) for source in sources):
+                uses.append(
+                    EditionUse(
+                        venue=venue,
+                        edition=edition.id,
+                        valid_from=f"{edition.valid_from:%Y-%m-%d}",
+                        source=edition.source,
+                        retrieved=edition.retrieved,
+                        age_days=registry.edition_age_days(edition, book.as_of),
+                    )
+                )
+    return tuple(uses)
+
+
+def _stale(book: Book) -> list[str]:
+    return [
+        f"rules: {sentence}"
+        for venue, keys in _used_tables(book).items()
+        for sentence in registry.stale_editions(book.rulebooks[venue], sorted(keys), book.max_rules_age_days)
+    ]
+
+
+def _held_constant(pools: Sequence[MarginPool]) -> list[str]:
+    pegged = {asset for pool in pools for asset in (*pool.assets.assets, pool.unit) if is_pegged(asset)} - {"USD"}
+    if not pegged:
+        return []
+    return [f"moves of {', '.join(sorted(pegged))} against USD: held at the price in the book"]

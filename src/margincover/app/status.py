@@ -1,0 +1,34 @@
+"""Status: every pool at ``as_of``, worst first, against what the venues report."""
+
+from __future__ import annotations
+
+from margincover.app.facade import StatusReport
+from margincover.app.provenance import build_provenance
+from margincover.coverage.reconcile import reconcile
+from margincover.coverage.status import pool_statuses, severity
+from margincover.model.book import Book
+from margincover.model.results import StatusResult
+from margincover.venues.pools import build_pools
+
+
+def status(book: Book) -> StatusReport:
+    """Return what each venue would say of each account now: equity, margins, ratio, liquidation prices.
+
+    Parameters
+    ----------
+    book : Book
+        From ``load``.
+
+    Raises
+    ------
+    InputError, RulebookError, StaleDataError
+        If something that a venue's rule needs is missing or too old.
+    """
+    pools = build_pools(book)
+    statuses, rows = reconcile(book, pools, pool_statuses(pools))
+    result = StatusResult(
+        pools=tuple(sorted(statuses, key=severity)),
+        reconciliation=rows,
+        provenance=build_provenance(book, pools),
+    )
+    return StatusReport(result=result)

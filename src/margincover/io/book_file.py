@@ -1,0 +1,308 @@
+"""Read a book file: JSON or TOML in, `BookInput` out, with every problem of the file in one error."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from margincover.errors import InputError
+from margincover.io.book_accounts import BuiltAccount, ReferencedFiles, build_account, placed
+from margincover.io.book_problems import from_validation, joined
+from margincover.io.book_schema import BookTable
+from margincover.io.text import decode_text, parse_json, parse_toml, read_bytes
+from margincover.model.book import (
+    BookInput,
+    CreditLine,
+    InstrumentOverride,
+    Proxy,
+    Reserve,
+    TierOverride,
+    Tolerance,
+    TransferTime,
+)
+from margincover.model.market import MarketState
+from margincover.units import format_utc
+
+
+def load_book(path: Path | str) -> BookInput:
+    """Return the book of a ``.json`` or ``.toml`` file and of the files that it names.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or parsed, or a field is missing, unknown, or outside what is allowed. All problems of
+        the book stand in one error, each with account and field.
+
+    Notes
+    -----
+    ``input_sha256`` is the hash of the file's bytes; where the book names other files it is the hash of that hash and
+    of theirs.
+    """
+    source = str(path)
+    kind = Path(path).suffix.lower()
+    if kind not in (".json", ".toml"):
+        raise InputError(f"the file name ended in '{kind}'", source=source, allowed=".json or .toml")
+    content = read_bytes(path)
+    text = decode_text(content, source)
+    data = parse_json(text, source) if kind == ".json" else parse_toml(text, source)
+    return parse_book(data, source=source, base_dir=Path(path).parent, sha256=hashlib.sha256(content).hexdigest())
+
+
+def book_json_schema() -> dict[str, object]:
+    """Return the JSON Schema of a book file; every field has a description."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **BookTable.model_json_schema(),
+        "title": "margincover book",
+    }
+
+
+def parse_book(data: object, *, source: str, base_dir: Path | None = None, sha256: str = "") -> BookInput:
+    """Return the book of an already parsed JSON or TOML value.
+
+    Parameters
+    ----------
+    data : object
+        Value of the file.
+    source : str
+        Name of the file, for messages.
+    base_dir : Path or None
+        Folder of the files that the book names; None when it may name none.
+    sha256 : str
+        Hash of the book's own bytes.
+
+    Raises
+    ------
+    InputError
+        As `load_book`.
+    """
+    try:
+        table = BookTable.model_validate(data)
+    except ValidationError as error:
+        raise joined(from_validation(error, model=BookTable, data=data, source=source)) from None
+    problems: list[InputError] = []
+    files = ReferencedFiles(base_dir)
+    accounts = _accounts(table, files, source, problems)
+    market = _market(table, accounts, source, problems)
+    tolerance = _tolerance(table, source, problems)
+    _check_resources(table, source, problems)
+    overrides = _instruments(table, source, problems), _tiers(table, source, problems)
+    if problems or market is None or tolerance is None:
+        raise joined(problems)
+    ages = (
+        {}
+        if table.settings is None
+        else {
+            "max_market_age_s": float(table.settings.max_market_age),
+            "max_history_age_s": float(table.settings.max_history_age),
+        }
+    )
+    days = 180 if table.settings is None else table.settings.max_rules_age_days
+    return BookInput(
+        as_of=table.as_of,
+        accounts=tuple(built.account for built in accounts),
+        market=market,
+        tolerance=tolerance,
+        instrument_overrides=overrides[0],
+        tier_overrides=overrides[1],
+        reserves=_reserves(table),
+        credit_lines=_credit_lines(table),
+        transfer_times=_transfer_times(table),
+        proxies={name: Proxy(factor=row.factor, multiple=row.multiple) for name, row in table.proxies.items()},
+        **ages,
+        max_rules_age_days=days,
+        source=source,
+        input_sha256=files.sha256(sha256),
+        issues=tuple(issue for built in accounts for issue in built.issues),
+    )
+
+
+def _accounts(table: BookTable, files: ReferencedFiles, source: str, problems: list[InputError]) -> list[BuiltAccount]:
+    ids = [row.id for row in table.accounts]
+    for name in dict.fromkeys(ids):
+        if ids.count(name) > 1:
+            problems.append(
+                InputError(
+                    f"the account stood {ids.count(name)} times",
+                    source=source,
+                    account=name,
+                    field="id",
+                    allowed="unique ids",
+                )
+            )
+    found = []
+    for row in table.accounts:
+        built = build_account(row, files=files, source=source, known_ids=ids, problems=problems)
+        if built is None:
+            continue
+        found.append(built)
+        for balance in built.account.balances:
+            if balance.observed_at is not None and balance.observed_at > table.as_of:
+                problems.append(
+                    InputError(
+                        f"was {format_utc(balance.observed_at)}, after as_of {format_utc(table.as_of)}",
+                        source=source,
+                        account=row.id,
+                        field=f"balances.{balance.asset}.observed_at",
+                        allowed="a time not after as_of",
+                    )
+                )
+    return found
+
+
+def _market(
+    table: BookTable, accounts: Sequence[BuiltAccount], source: str, problems: list[InputError]
+) -> MarketState | None:
+    marks = dict(table.market.marks)
+    for built in accounts:
+        for symbol, mark in built.marks.items():
+            # What stands in the book's own market wins; each position keeps the mark of its own response.
+            if symbol not in table.market.marks:
+                marks.setdefault(f"{symbol}.{built.account.venue.upper()}", mark)
+    try:
+        return MarketState(
+            as_of=table.as_of,
+            observed_at=table.market.observed_at,
+            marks=marks,
+            asset_usd=table.market.asset_usd,
+            funding_per_hour=table.market.funding_per_hour,
+            volatility_annual=table.market.volatility_annual,
+        )
+    except InputError as error:
+        problems.append(error.located(source=source))
+        return None
+
+
+def _tolerance(table: BookTable, source: str, problems: list[InputError]) -> Tolerance | None:
+    row = table.tolerance
+    try:
+        if row is None:
+            return Tolerance()
+        return Tolerance(probability=row.probability, horizon_s=row.horizon, measure=row.measure)
+    except InputError as error:
+        problems.append(placed(error, "tolerance").located(source=source))
+        return None
+
+
+def _check_resources(table: BookTable, source: str, problems: list[InputError]) -> None:
+    def refuse(field: str, found: str, allowed: str) -> None:
+        problems.append(InputError(found, source=source, field=field, allowed=allowed))
+
+    places = [row.id for row in table.accounts] + [row.id for row in table.reserves]
+    ids = places + [row.id for row in table.credit_lines]
+    for name in dict.fromkeys([row.id for row in table.reserves] + [row.id for row in table.credit_lines]):
+        if ids.count(name) > 1:
+            refuse(f"reserves/credit_lines.{name}", f"the id stood {ids.count(name)} times", "unique ids in the book")
+    for number, reserve in enumerate(table.reserves):
+        if reserve.time_to_cash_p99 < reserve.time_to_cash_p50:
+            refuse(f"reserves[{number}].time_to_cash_p99", "was below the median", "at least time_to_cash_p50")
+    for number, line in enumerate(table.credit_lines):
+        if line.drawn > line.limit:
+            refuse(f"credit_lines[{number}].drawn", f"was {line.drawn:g}", f"at most the limit {line.limit:g}")
+    for number, way in enumerate(table.transfer_times):
+        for end in ("origin", "destination"):
+            name = getattr(way, end)
+            if name not in places:
+                refuse(f"transfer_times[{number}].{end}", f"was '{name}'", f"a known place: {', '.join(places)}")
+        if way.origin == way.destination:
+            refuse(f"transfer_times[{number}].destination", f"was '{way.destination}', the origin", "another place")
+        if way.p99 < way.p50:
+            refuse(f"transfer_times[{number}].p99", "was below the median", "at least p50")
+    for name, proxy in table.proxies.items():
+        if proxy.factor == name:
+            refuse(f"proxies.{name}.factor", f"was '{name}' itself", "another factor")
+
+
+def _known_venue(table: BookTable, venue: str, source: str, field: str) -> list[InputError]:
+    # Facts of a venue that no account uses would be ignored; most often the name is misspelt.
+    venues = sorted({row.id.partition(":")[0] for row in table.accounts})
+    if venue in venues:
+        return []
+    return [
+        InputError(f"was '{venue}'", source=source, field=field, allowed=f"a venue of an account: {', '.join(venues)}")
+    ]
+
+
+def _instruments(table: BookTable, source: str, problems: list[InputError]) -> tuple[InstrumentOverride, ...]:
+    found: dict[tuple[str, str], InstrumentOverride] = {}
+    for number, row in enumerate(table.instruments):
+        place = f"instruments[{number}]"
+        problems.extend(_known_venue(table, row.venue, source, f"{place}.venue"))
+        if (row.venue, row.symbol) in found:
+            problems.append(
+                InputError(f"{row.venue} {row.symbol} stood twice", source=source, field=place, allowed="one entry")
+            )
+        if row.multiplier is None and row.tick is None:
+            problems.append(InputError("stated nothing", source=source, field=place, allowed="multiplier or tick"))
+        found[row.venue, row.symbol] = InstrumentOverride(
+            venue=row.venue, symbol=row.symbol, multiplier=row.multiplier, tick=row.tick
+        )
+    return tuple(found.values())
+
+
+def _tiers(table: BookTable, source: str, problems: list[InputError]) -> tuple[TierOverride, ...]:
+    found = []
+    for venue, tables in table.tiers.items():
+        problems.extend(_known_venue(table, venue, source, f"tiers.{venue}"))
+        for symbol, rows in tables.items():
+            complete = []
+            for number, row in enumerate(rows):
+                floor, cap, fraction, leverage, deduction = [*row, None, None][:5]
+                if floor is None or cap is None or fraction is None or not (0 <= floor < cap and 0 < fraction <= 1):
+                    problems.append(
+                        InputError(
+                            f"was {row}",
+                            source=source,
+                            field=f"tiers.{venue}.{symbol}[{number}]",
+                            allowed="[floor, cap > floor, maintenance fraction in (0, 1], max leverage, deduction]",
+                        )
+                    )
+                    continue
+                complete.append((floor, cap, fraction, leverage, deduction))
+            observed = format_utc(table.market.observed_at)
+            found.append(TierOverride(venue=venue, symbol=symbol, rows=tuple(complete), observed=observed))
+    return tuple(found)
+
+
+def _reserves(table: BookTable) -> tuple[Reserve, ...]:
+    return tuple(
+        Reserve(
+            id=row.id,
+            asset=row.asset,
+            amount_native=row.amount,
+            time_to_cash_p50_s=row.time_to_cash_p50,
+            time_to_cash_p99_s=row.time_to_cash_p99,
+        )
+        for row in table.reserves
+    )
+
+
+def _credit_lines(table: BookTable) -> tuple[CreditLine, ...]:
+    return tuple(
+        CreditLine(
+            id=row.id,
+            asset=row.asset,
+            limit_native=row.limit,
+            drawn_native=row.drawn,
+            annual_rate_fraction=row.annual_rate,
+            time_to_cash_s=row.time_to_cash,
+        )
+        for row in table.credit_lines
+    )
+
+
+def _transfer_times(table: BookTable) -> tuple[TransferTime, ...]:
+    return tuple(
+        TransferTime(
+            origin=row.origin,
+            destination=row.destination,
+            asset=row.asset,
+            p50_s=row.p50,
+            p99_s=row.p99,
+            fee_native=row.fee,
+        )
+        for row in table.transfer_times
+    )

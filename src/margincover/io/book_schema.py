@@ -1,0 +1,239 @@
+"""Fields of a book file: names, types, limits and descriptions. No field is accepted that does not stand here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from margincover.io.book_types import (
+    Duration,
+    FileNames,
+    Fraction,
+    Instant,
+    Limits,
+    NonNegative,
+    Number,
+    Positive,
+    Text,
+    Version,
+    Whole,
+    listed,
+)
+
+
+class _Table(BaseModel):
+    """Base: unknown fields are errors, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PositionReportTable(_Table):
+    """What the venue itself says of the position."""
+
+    maintenance: NonNegative | None = Field(None, description="Maintenance margin, in the settle asset.")
+    initial: NonNegative | None = Field(None, description="Initial margin, in the settle asset.")
+    unrealised_pnl: Number | None = Field(None, description="Unrealised profit, > 0 is a gain, in the settle asset.")
+    liquidation_price: Positive | None = Field(None, description="Liquidation price that the venue shows.")
+
+
+class PositionTable(_Table):
+    """One open position. Give ``contracts`` (signed) or ``side`` and ``size``."""
+
+    symbol: Text = Field(description="Symbol of the venue (BTCUSDT) or of ccxt (BTC/USDT:USDT).")
+    contracts: Number | None = Field(None, description="Signed number of contracts, > 0 is long, not 0.")
+    side: Literal["long", "short"] | None = Field(None, description="Direction, together with size.")
+    size: Positive | None = Field(None, description="Number of contracts without sign, together with side.")
+    entry_price: Positive | None = Field(
+        None, description="Average entry price. Needed, unless a venue response of the account states it."
+    )
+    margin_mode: Literal["cross", "isolated"] | None = Field(
+        None, description="Which equity backs the position; cross when left out."
+    )
+    leverage: Annotated[float, Limits(least=1.0)] | None = Field(None, description="Leverage chosen at the venue.")
+    isolated_collateral: Number | None = Field(
+        None, description="Isolated only: margin assigned, without unrealised profit, in the settle asset."
+    )
+    bucket: Literal["NET", "LONG", "SHORT"] = Field(
+        "NET", description="NET in one-way mode, LONG or SHORT for a leg of hedge mode."
+    )
+    mark_price: Positive | None = Field(None, description="Mark seen with the position; else market.marks is used.")
+    maintenance_fraction: Fraction | None = Field(
+        None, description="Maintenance rate that the venue served for this position; overrides the tier table."
+    )
+    maintenance_deduction: NonNegative | None = Field(
+        None, description="Maintenance deduction that the venue served, in the settle asset."
+    )
+    reported: PositionReportTable | None = Field(None, description="What the venue itself says of the position.")
+
+
+class BalanceTable(_Table):
+    """Holdings of one asset, without what is assigned to isolated positions and before unrealised profit."""
+
+    asset: Text = Field(description="Asset, for example USDT.")
+    total: Number = Field(description="Wallet balance; negative means owed.")
+    locked: NonNegative = Field(0.0, description="Part that cannot be moved.")
+    borrowed: NonNegative = Field(0.0, description="Borrowed amount that total does not carry yet.")
+    is_collateral: bool = Field(True, description="False when the venue does not count the asset as margin.")
+    observed_at: Instant | None = Field(None, description="When the balance was seen; as_of when left out.")
+
+
+class OpenOrderTable(_Table):
+    """One resting limit order."""
+
+    symbol: Text = Field(description="Symbol as in positions.")
+    side: Literal["buy", "sell"] = Field(description="Side of the order.")
+    contracts: Positive = Field(description="Number of contracts that still rest.")
+    price: Positive = Field(description="Limit price.")
+
+
+class AccountReportTable(_Table):
+    """What the venue itself says of the cross pool of the account."""
+
+    asset: Text = Field(description="Asset of the amounts; USD where the venue values the account in dollars.")
+    equity: Number | None = Field(None, description="Equity (margin balance) as the venue counts it.")
+    maintenance: NonNegative | None = Field(None, description="Maintenance margin.")
+    initial: NonNegative | None = Field(None, description="Initial margin.")
+    available: Number | None = Field(None, description="Free collateral.")
+    ratio: Number | None = Field(None, description="The venue's own ratio, in its own direction.")
+    ratio_kind: Literal["mm_over_equity", "equity_over_mm"] | None = Field(
+        None, description="Direction of ratio: maintenance over equity, or equity over maintenance."
+    )
+
+
+class ResponsesTable(_Table):
+    """Raw responses of the exchange, file names relative to the book; several files where the venue has pages."""
+
+    positions: FileNames = Field(default_factory=list, description="Open positions of the account.")
+    account: FileNames = Field(default_factory=list, description="Account or wallet of the account.")
+    balance: FileNames = Field(default_factory=list, description="Balances of the account.")
+
+
+class AccountTable(_Table):
+    """One account: the smallest unit that a venue keeps apart."""
+
+    id: Text = Field(description="venue:name, for example binance:main.")
+    venue: Text | None = Field(None, description="Venue; taken from id when left out.")
+    mode: Text = Field(description="Margin mode of the account in the venue's rulebook.")
+    taker_fee: Annotated[float, Limits(least=-0.01, most=0.05)] | None = Field(
+        None, description="Own taker fee as a fraction (0.0005 is 5 basis points); the venue's default when left out."
+    )
+    margin_call_coverage_ratio: Annotated[float, Limits(above=1.0, most=100.0)] | None = Field(
+        None, description="Own warning level as equity over maintenance."
+    )
+    positions: list[PositionTable] = Field(default_factory=list, description="Open positions.")
+    positions_csv: Text | None = Field(None, description="CSV file with positions, relative to the book.")
+    balances: list[BalanceTable] = Field(default_factory=list, description="Balances by asset.")
+    open_orders: list[OpenOrderTable] = Field(default_factory=list, description="Resting limit orders.")
+    reported: Annotated[list[AccountReportTable], BeforeValidator(listed)] = Field(
+        default_factory=list, description="What the venue says of the account; one object or a list."
+    )
+    responses: ResponsesTable | None = Field(None, description="Raw responses of the exchange to read.")
+
+
+class MarketTable(_Table):
+    """Market levels at one instant."""
+
+    observed_at: Instant = Field(description="When the levels were seen; not after as_of.")
+    marks: dict[Text, Positive] = Field(
+        default_factory=dict, description="Mark price by SYMBOL.VENUE, or by SYMBOL for every venue."
+    )
+    asset_usd: dict[Text, Positive] = Field(
+        default_factory=dict, description="US dollars per unit of an asset, stable coins included."
+    )
+    funding_per_hour: dict[Text, Annotated[float, Limits(least=-0.04, most=0.04)]] = Field(
+        default_factory=dict, description="Funding as a fraction of notional per hour, > 0 means longs pay."
+    )
+    volatility_annual: dict[Text, Annotated[float, Limits(above=0.0, most=20.0)]] = Field(
+        default_factory=dict, description="Annual volatility by factor (0.6 is 60 %)."
+    )
+
+
+class InstrumentTable(_Table):
+    """Contract facts that override those of the rulebook."""
+
+    venue: Text = Field(description="Venue of the symbol.")
+    symbol: Text = Field(description="Symbol as in positions.")
+    multiplier: Positive | None = Field(None, description="Base units per contract (inverse: quote units).")
+    tick: Positive | None = Field(None, description="Price step.")
+
+
+class ToleranceTable(_Table):
+    """What the desk accepts."""
+
+    probability: Annotated[float, Limits(least=1e-6, most=0.5)] = Field(
+        0.01, description="Accepted probability over the horizon (0.01 is 1 %)."
+    )
+    horizon: Duration = Field(432_000, description="Horizon, from 1h to 30d, for example 5d.")
+    measure: Literal["rces", "rc"] = Field("rces", description="Sizing figure: expected shortfall or quantile.")
+
+
+class SettingsTable(_Table):
+    """How old inputs may be."""
+
+    max_market_age: Duration = Field(3_600, description="Oldest market levels accepted at as_of.")
+    max_history_age: Duration = Field(604_800, description="Largest distance from the last bar to as_of.")
+    max_rules_age_days: Whole = Field(180, description="Age in days from which a packaged rule table warns.")
+
+
+class ReserveTable(_Table):
+    """Cash or coins outside the margin accounts."""
+
+    id: Text = Field(description="Name of the place, unique in the book.")
+    asset: Text = Field(description="Asset held.")
+    amount: NonNegative = Field(description="Amount in units of the asset.")
+    time_to_cash_p50: Duration = Field(description="Delay until usable, median.")
+    time_to_cash_p99: Duration = Field(description="Delay until usable, 99 % quantile, not below the median.")
+
+
+class CreditLineTable(_Table):
+    """Money that may be drawn."""
+
+    id: Text = Field(description="Name of the line, unique in the book.")
+    asset: Text = Field(description="Asset that is lent.")
+    limit: NonNegative = Field(description="Largest amount that may be owed.")
+    drawn: NonNegative = Field(0.0, description="Amount owed now, at most the limit.")
+    annual_rate: Fraction = Field(description="Yearly interest as a fraction (0.08 is 8 %).")
+    time_to_cash: Duration = Field(description="Delay until a drawn amount is usable.")
+
+
+class TransferTimeTable(_Table):
+    """How long an asset takes from one place to another."""
+
+    origin: Text = Field(description="Account id or reserve id.")
+    destination: Text = Field(description="Account id or reserve id.")
+    asset: Text = Field(description="Asset sent.")
+    p50: Duration = Field(description="Duration, median.")
+    p99: Duration = Field(description="Duration, 99 % quantile, not below the median.")
+    fee: NonNegative = Field(0.0, description="Fee in units of the asset.")
+
+
+class ProxyTable(_Table):
+    """Stand-in for a factor without history."""
+
+    factor: Text = Field(description="Factor whose moves are used.")
+    multiple: Positive = Field(description="Log moves of the stand-in times this number.")
+
+
+TierRow = Annotated[list[Number | None], Field(min_length=3, max_length=5)]
+
+
+class BookTable(_Table):
+    """A book: accounts, market, resources and tolerance at one instant."""
+
+    schema_version: Version = Field(description="Version of this format; 1.")
+    as_of: Instant = Field(description="The instant for which the book is valued, with a time zone.")
+    market: MarketTable = Field(description="Market levels.")
+    accounts: Annotated[list[AccountTable], Field(min_length=1)] = Field(description="Accounts, at least one.")
+    instruments: list[InstrumentTable] = Field(default_factory=list, description="Contract facts of the book.")
+    tiers: dict[Text, dict[Text, Annotated[list[TierRow], Field(min_length=1)]]] = Field(
+        default_factory=dict,
+        description="Live tier tables by venue and symbol; rows of floor, cap, maintenance fraction, "
+        "maximum leverage (or null), deduction (or null).",
+    )
+    tolerance: ToleranceTable | None = Field(None, description="What the desk accepts.")
+    settings: SettingsTable | None = Field(None, description="How old inputs may be.")
+    reserves: list[ReserveTable] = Field(default_factory=list, description="Cash or coins outside the accounts.")
+    credit_lines: list[CreditLineTable] = Field(default_factory=list, description="Money that may be drawn.")
+    transfer_times: list[TransferTimeTable] = Field(default_factory=list, description="Times between places.")
+    proxies: dict[Text, ProxyTable] = Field(default_factory=dict, description="Stand-ins by factor.")

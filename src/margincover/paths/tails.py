@@ -1,0 +1,184 @@
+"""Worst paths of a run and what moved them: contributions by factor at the path maximum.
+
+While the run goes on a collector keeps, per pool, the market at the maximum for those paths that can still belong to
+the tail. It drops a path only when enough larger maxima are known, so the tail that remains is the same for any order
+of the blocks, and memory grows with the tail and not with the number of paths.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margincover.model.pool import MarginPool
+from margincover.model.results import TailRecord
+from margincover.numeric.arrays import Vector
+from margincover.paths import reference
+from margincover.paths.program import PoolProgram
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailStates:
+    """Market of some paths around their maximum; every array has path last.
+
+    ``after`` and ``before`` [factor, path] are the ratios at the end and the start of the step of the maximum,
+    ``paid_after`` and ``paid_before`` [asset, path] the funding paid by then, ``deviation`` [factor, path] the standard
+    deviation inside the step; ``step`` [path] is 0 where the maximum is the start.
+    """
+
+    path: NDArray[np.int64]
+    maximum: Array
+    step: NDArray[np.int32]
+    after: Array
+    before: Array
+    paid_after: Array
+    paid_before: Array
+    deviation: Array
+
+    def take(self, rows: NDArray[np.int64]) -> TailStates:
+        """Return the states of some rows."""
+        return TailStates(**{name: getattr(self, name)[..., rows] for name in self.__slots__})
+
+
+def joined(parts: list[TailStates]) -> TailStates:
+    """Return the states of several blocks as one table."""
+    return TailStates(
+        **{name: np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in TailStates.__slots__}
+    )
+
+
+class TailCollector:
+    """The largest maxima of one pool, kept while blocks come in from any thread."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.threshold = -np.inf
+        self._parts: list[TailStates] = []
+        self._rows = 0
+        self._lock = threading.Lock()
+
+    def add(self, states: TailStates) -> None:
+        """Add the candidates of one block."""
+        with self._lock:
+            self._parts.append(states)
+            self._rows += states.path.size
+            if self._rows >= 2 * self.capacity:
+                self._prune()
+
+    def _prune(self) -> None:
+        kept = joined(self._parts)
+        # By maximum, ties by path number: the same rows stay whatever the order of arrival.
+        order = np.lexsort((kept.path, -kept.maximum))[: self.capacity]
+        kept = kept.take(order)
+        self._parts, self._rows = [kept], kept.path.size
+        if kept.path.size == self.capacity:
+            self.threshold = float(kept.maximum[-1])
+
+    def states(self) -> TailStates:
+        """Return the largest maxima, largest first."""
+        with self._lock:
+            self._prune()
+            return self._parts[0]
+
+
+def candidates(
+    program: PoolProgram,
+    close: Array,
+    deviation: Array,
+    maximum: Array,
+    maximum_step: NDArray[np.int32],
+    threshold: float,
+    first_path: int,
+    hours: float,
+) -> TailStates:
+    """Return the states of those paths of a block whose maximum is not below ``threshold``.
+
+    Parameters
+    ----------
+    close, deviation : array [step, factor of the generator, path]
+    maximum : Array [path]
+    maximum_step : array [path]
+    """
+    rows = np.flatnonzero(maximum >= threshold)
+    step = maximum_step[rows]
+    factor = program.factor[:, None]
+    last = np.maximum(step - 1, 0)
+    after = np.where(step > 0, close[last, factor, rows], 1.0)
+    before = np.where(step > 1, close[np.maximum(step - 2, 0), factor, rows], 1.0)
+    paid_after, paid_before = _paid(program, close, rows, step, hours)
+    return TailStates(
+        path=(rows + first_path).astype(np.int64),
+        maximum=maximum[rows],
+        step=step,
+        after=after,
+        before=before,
+        paid_after=paid_after,
+        paid_before=paid_before,
+        deviation=deviation[last, factor, rows],
+    )
+
+
+def _paid(
+    program: PoolProgram, close: Array, rows: NDArray[np.int64], step: NDArray[np.int32], hours: float
+) -> tuple[Array, Array]:
+    """Return funding paid [asset, path] by the end and by the start of the step of the maximum."""
+    n_assets = program.held_linear.shape[0]
+    zero = np.zeros((n_assets, rows.size))
+    if not program.has_funding or not rows.size or step.max(initial=0) == 0:
+        return zero, zero.copy()
+    longest = int(step.max())
+    nodes = np.ones((longest, program.n_factors, rows.size))
+    nodes[1:] = close[: longest - 1, program.factor][:, :, rows]
+    each = np.einsum("af,tfp->tap", program.funding_linear, nodes)
+    each = (each + np.einsum("af,tfp->tap", program.funding_inverse, 1.0 / nodes)) * hours
+    total = np.concatenate([zero[None], np.cumsum(each, axis=0)])
+    at = np.arange(rows.size)
+    return total[step, :, at].T.copy(), total[np.maximum(step - 1, 0), :, at].T.copy()
+
+
+def tail_record(pool: MarginPool, states: TailStates, loading: Vector) -> TailRecord:
+    """Return the contributions of the tail of one pool.
+
+    Notes
+    -----
+    For each factor alone: the change of the shortfall when it stands where it stood at the nearer, larger end of the
+    step of the maximum. What the inside of the step adds beyond that end is split by the factors' shares of the local
+    variance. Collateral haircuts and tiers make factors interact: that part is the remainder, stated and not hidden.
+    """
+    n_factors, n_rows = len(pool.factors), states.path.size
+    result = np.zeros((n_rows, n_factors + 2))
+    if not n_rows:
+        return TailRecord(path=states.path, maximum=states.maximum, contribution=result)
+    nothing = np.zeros_like(states.paid_after)
+    start = reference.evaluate_step(pool, np.ones((n_factors, n_rows)), nothing)[0]
+    later = reference.evaluate_step(pool, states.after, states.paid_after)[0]
+    earlier = reference.evaluate_step(pool, states.before, states.paid_before)[0]
+    node = np.where(later >= earlier, states.after, states.before)
+    paid = np.where(later >= earlier, states.paid_after, states.paid_before)
+    level = np.maximum(later, earlier)
+    for f in range(n_factors):
+        alone = np.ones((n_factors, n_rows))
+        alone[f] = node[f]
+        result[:, f] = reference.evaluate_step(pool, alone, nothing)[0] - start
+    unpaid = reference.evaluate_step(pool, node, nothing)[0]
+    result[:, n_factors] = level - unpaid
+    result[:, n_factors + 1] = unpaid - start - result[:, :n_factors].sum(axis=1)
+    inside = (states.maximum - level) * _variance_shares(pool, node, paid, states.deviation, loading)
+    result[:, :n_factors] += inside.T
+    result[states.step == 0] = 0.0
+    return TailRecord(path=states.path, maximum=states.maximum, contribution=result)
+
+
+def _variance_shares(pool: MarginPool, node: Array, paid: Array, deviation: Array, loading: Vector) -> Array:
+    """Return the share of each factor in the local variance of the shortfall, [factor, path]; they sum to 1."""
+    move = reference.slope(pool, node, paid) * deviation
+    own = loading[:, None]
+    parts = own * move * (own * move).sum(axis=0) + (1.0 - own**2) * move**2
+    total = parts.sum(axis=0)
+    even = np.full_like(parts, 1.0 / max(parts.shape[0], 1))
+    return np.asarray(np.where(total > 0.0, parts / np.where(total > 0.0, total, 1.0), even), dtype=np.float64)

@@ -1,0 +1,259 @@
+"""Results as tables for a terminal or a pipe, from 80 columns on; colour only repeats what a word says."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from margincover.model.provenance import Provenance
+from margincover.model.results import (
+    CoverageResult,
+    HorizonProbability,
+    PoolCoverage,
+    PoolStatus,
+    StatusResult,
+)
+from margincover.report import format as fmt
+from margincover.report.fitted import Column, FittedTable
+from margincover.report.format import Rounding
+from margincover.report.headline import (
+    STATE_WORDS,
+    VERDICT_WORDS,
+    coverage_headline,
+    status_headline,
+)
+from margincover.report.parts import at_horizon, ordered_contributions, pool_probability
+from margincover.units import format_duration
+
+_STYLES = {
+    "breach": "bold red",
+    "liquidatable": "bold red",
+    "warning": "yellow",
+    "called": "yellow",
+    "covered": "green",
+    "open": "green",
+    "flat": "dim",
+}
+
+
+def status_table(result: StatusResult) -> RenderableType:
+    """Return all pools at ``as_of``, in the order of the result (worst first), with the answer in words above.
+
+    Parameters
+    ----------
+    result : StatusResult
+
+    Returns
+    -------
+    rich renderable
+        Chooses its columns by the width of the console. Equity and headroom are rounded down, maintenance up.
+
+    Raises
+    ------
+    InputError
+        If a figure is not finite.
+    """
+    pools = result.pools
+    states = [pool.state for pool in pools]
+    columns = [
+        Column(title="Pool", cells=[pool.pool_id for pool in pools], justify="left", name=True),
+        Column(
+            title="State",
+            cells=[STATE_WORDS.get(state, state) for state in states],
+            justify="left",
+            styles=[_STYLES.get(state, "") for state in states],
+        ),
+        Column(title="Coverage", cells=[fmt.ratio(pool.coverage_ratio) for pool in pools]),
+        Column(title="Headroom", cells=[_down(pool.headroom_native, pool) for pool in pools]),
+        Column(title="Liquidated at move", cells=[_moves(pool) for pool in pools], priority=1),
+        Column(title="Equity", cells=[_down(pool.equity_native, pool) for pool in pools], priority=2),
+        Column(title="Maintenance", cells=[_up(pool.maintenance_native, pool) for pool in pools], priority=3),
+        Column(title="Notional", cells=[fmt.usd(pool.gross_notional_usd) for pool in pools], priority=4),
+        Column(title="Margin", cells=[pool.margin_mode for pool in pools], priority=5, justify="left"),
+    ]
+    return FittedTable(
+        title="Status now",
+        columns=columns,
+        headline=status_headline(result),
+        empty="no pools",
+        note=_notes(pools),
+    )
+
+
+def coverage_table(result: CoverageResult) -> RenderableType:
+    """Return required and available capital of all pools, worst first, with the answer in words above.
+
+    Parameters
+    ----------
+    result : CoverageResult
+
+    Returns
+    -------
+    rich renderable
+        Gap and required are rounded up, available down; a negative gap is what could leave.
+
+    Raises
+    ------
+    InputError
+        If a figure is not finite.
+    """
+    pools, horizon = result.pools, format_duration(result.horizon_s)
+    horizons = [at_horizon(pool.probabilities, result.horizon_s) for pool in pools]
+    verdicts = [pool.verdict for pool in pools]
+    columns = [
+        Column(title="Pool", cells=[pool.status.pool_id for pool in pools], justify="left", name=True),
+        Column(
+            title="Verdict",
+            cells=[VERDICT_WORDS.get(verdict, verdict) for verdict in verdicts],
+            justify="left",
+            styles=[_STYLES.get(verdict, "") for verdict in verdicts],
+        ),
+        Column(title="Gap", cells=[_up(pool.gap_native, pool.status) for pool in pools]),
+        Column(
+            title=f"P(liquidation {horizon})",
+            cells=_liquidation(pools, horizons),
+            priority=1,
+        ),
+        Column(title="Required", cells=[_up(pool.required_native, pool.status) for pool in pools], priority=2),
+        Column(title="Available", cells=[_down(pool.available_native, pool.status) for pool in pools], priority=3),
+        Column(title="Gap in USD", cells=[fmt.usd(pool.gap_usd, rounding=Rounding.UP) for pool in pools], priority=4),
+        Column(title="Avail/req", cells=[fmt.ratio(pool.required_coverage_ratio) for pool in pools], priority=5),
+        Column(title=f"P(call {horizon})", cells=_calls(pools, horizons), priority=6),
+        Column(
+            title="Median time",
+            cells=[fmt.duration(pool.time_to_liquidation_p50_s) for pool in pools],
+            priority=7,
+        ),
+    ]
+    note = "Gap = required - available: > 0 must be added, < 0 could leave." if pools else ""
+    return FittedTable(
+        title=f"Coverage at {fmt.percent(result.tolerance, decimals=4)} over "
+        f"{fmt.duration_words(result.horizon_s)} ({result.measure.upper()}, {result.n_paths:,} paths)",
+        columns=columns,
+        headline=coverage_headline(result),
+        empty="no pools",
+        note=note,
+    )
+
+
+def probability_table(result: CoverageResult) -> RenderableType:
+    """Return the probabilities of liquidation and of a margin call by horizon, the whole book first."""
+    names: list[str] = []
+    spans: list[str] = []
+    liquidation: list[str] = []
+    call: list[str] = []
+    for entry in result.any_liquidation if result.pools else ():
+        names.append("any pool" if not spans else "")
+        spans.append(format_duration(entry.horizon_s))
+        liquidation.append(fmt.probability(entry.liquidation, field="any pool: liquidation"))
+        call.append(fmt.probability(entry.margin_call, field="any pool: margin call"))
+    for pool in result.pools:
+        for number, entry in enumerate(pool.probabilities):
+            names.append(pool.status.pool_id if number == 0 else "")
+            spans.append(format_duration(entry.horizon_s))
+            liquidation.append(pool_probability(pool.status, entry.liquidation))
+            call.append(pool_probability(pool.status, entry.margin_call))
+    return FittedTable(
+        title="Probability within a horizon (95 % interval)",
+        columns=[
+            Column(title="Pool", cells=names, justify="left", name=True),
+            Column(title="Within", cells=spans),
+            Column(title="Liquidation", cells=liquidation),
+            Column(title="Margin call", cells=call),
+        ],
+        empty="no pools",
+        note=f"{result.n_paths:,} paths; '<' and '>' are the end of the interval where no or every path was hit."
+        if names
+        else "",
+    )
+
+
+def contribution_table(result: CoverageResult) -> RenderableType:
+    """Return what makes up the Expected Shortfall of each pool: start, factors, funding, remainder, sum."""
+    names: list[str] = []
+    labels: list[str] = []
+    amounts: list[str] = []
+    for pool in result.pools:
+        for label, amount in [*ordered_contributions(pool), ("RCES", pool.rces.value)]:
+            names.append(pool.status.pool_id if label == "start" or not names else "")
+            labels.append("= RCES" if label == "RCES" else label)
+            amounts.append(_up(amount, pool.status))
+    return FittedTable(
+        title="What makes the requirement",
+        columns=[
+            Column(title="Pool", cells=names, justify="left", name=True),
+            Column(title="Part", cells=labels, justify="left"),
+            Column(title="Amount", cells=amounts),
+        ],
+        empty="no pools",
+        note="Mean over the worst paths: shortfall (maintenance - equity) now, then its change by factor."
+        if names
+        else "",
+    )
+
+
+def reconciliation_table(result: StatusResult | CoverageResult) -> RenderableType:
+    """Return our figures beside the venues' own, largest difference first."""
+    lines = sorted(result.reconciliation, key=lambda line: -abs(_sortable(fmt.difference_bps(line))))
+    return FittedTable(
+        title="Reconciliation with what the venues report",
+        columns=[
+            Column(title="Pool", cells=[line.pool_id for line in lines], justify="left", name=True),
+            Column(title="Figure", cells=[line.figure for line in lines], justify="left"),
+            Column(title="Difference", cells=[fmt.bps(fmt.difference_bps(line)) for line in lines]),
+            Column(title="Ours", cells=[fmt.native(line.ours, line.unit) for line in lines], priority=1),
+            Column(title="Venue's", cells=[fmt.native(line.venue, line.unit) for line in lines], priority=1),
+        ],
+        empty="the book carries no figures of the venues, so nothing was compared",
+    )
+
+
+def provenance_panel(provenance: Provenance) -> RenderableType:
+    """Return warnings, what is not modelled, and the rule editions, as a short panel."""
+    parts: list[Text] = [Text(f"Warning: {text}", style="yellow") for text in provenance.warnings]
+    parts += [Text(f"Not modelled: {text}") for text in provenance.not_modelled]
+    parts += [
+        Text(f"Rules: {use.venue} edition {use.edition}, retrieved {use.retrieved} ({use.age_days} days old)")
+        for use in provenance.editions
+    ]
+    seed = "" if provenance.seed is None else f", seed {provenance.seed}"
+    digest = f", input {provenance.input_sha256[:12]}" if provenance.input_sha256 else ""
+    parts.append(Text(f"margincover {provenance.version}, as of {provenance.as_of}{seed}{digest}", style="dim"))
+    return Panel(Group(*parts), title="Where these figures come from", title_align="left")
+
+
+def _up(value: float, pool: PoolStatus) -> str:
+    return fmt.native(value, pool.unit, rounding=Rounding.UP)
+
+
+def _down(value: float, pool: PoolStatus) -> str:
+    return fmt.native(value, pool.unit, rounding=Rounding.DOWN)
+
+
+def _moves(pool: PoolStatus) -> str:
+    moves = [move for move in (pool.common_move_down, pool.common_move_up) if move is not None]
+    if pool.coverage_ratio is None:
+        return fmt.ABSENT
+    if not moves:
+        return "now" if pool.state == "liquidatable" else "no move found"
+    return " / ".join(f"{'+' if move > 0 else ''}{fmt.percent(move, decimals=1)}" for move in moves)
+
+
+def _liquidation(pools: tuple[PoolCoverage, ...], horizons: list[HorizonProbability | None]) -> list[str]:
+    pairs = zip(pools, horizons, strict=True)
+    return [pool_probability(pool.status, entry.liquidation if entry else None) for pool, entry in pairs]
+
+
+def _calls(pools: tuple[PoolCoverage, ...], horizons: list[HorizonProbability | None]) -> list[str]:
+    pairs = zip(pools, horizons, strict=True)
+    return [pool_probability(pool.status, entry.margin_call if entry else None) for pool, entry in pairs]
+
+
+def _notes(pools: tuple[PoolStatus, ...]) -> str:
+    return "\n".join(f"{pool.pool_id}: {note}" for pool in pools for note in pool.notes)
+
+
+def _sortable(difference: float | None) -> float:
+    # A venue figure of zero against ours that is not has no ratio; it is the largest difference there is.
+    return float("inf") if difference is None else difference
