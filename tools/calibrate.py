@@ -30,6 +30,7 @@ FUNDING_AVERAGE_S = 5 * 86_400
 DEFAULT_OUTPUT = Path(__file__).parents[1] / "src/margincover/scenarios/data/calibration.json"
 # An interval longer than this is a gap in the funding data, not a funding interval.
 MAX_FUNDING_INTERVAL_S = 8 * 3_600
+MIN_FUNDING_SPAN = timedelta(days=730)
 
 
 def _read_bars(path: Path, start: datetime) -> pl.DataFrame:
@@ -85,12 +86,13 @@ def _rolling_mean_per_hour(seconds: NDArray[np.int64], fractions: NDArray[np.flo
 
 
 def read_funding(path: Path, *, start: datetime, end: datetime) -> dict[str, FundingStatistics]:
-    """Return funding statistics per coin that has data in [start, end]."""
-    table = pl.read_parquet(path).filter((pl.col("ts") >= start) & (pl.col("ts") <= end)).sort("ts")
+    """Return funding statistics per coin with two years of data in [start, end)."""
+    table = pl.read_parquet(path).filter((pl.col("ts") >= start) & (pl.col("ts") < end)).sort("ts")
     result = {}
     for coin in COINS:
         rows = table.filter(pl.col("symbol") == f"{coin}USDT")
-        if rows.height < 100:
+        # a few calm months say nothing of a mania: such a coin takes the largest figure of the others
+        if rows.height == 0 or rows["ts"][-1] - rows["ts"][0] < MIN_FUNDING_SPAN:
             continue
         means = _rolling_mean_per_hour(rows["ts"].dt.epoch("s").to_numpy(), rows["funding_rate"].to_numpy())
         result[coin] = FundingStatistics(
@@ -118,10 +120,11 @@ def main() -> None:
         digest.update(coin.encode() + np.int64(bars.start_utc_ns).tobytes() + bars.close.tobytes())
     last = max(bars.start_utc_ns // 1_000_000_000 + STEP_S * bars.close.size for bars in coins.values())
     end = datetime.fromtimestamp(last, tz=UTC)
+    last_day = _day(end - timedelta(seconds=1))
     made = calibrate(
         History(factors=coins, step_s=STEP_S, sha256=digest.hexdigest()),
         COINS,
-        source=f"Binance USD-M perpetual hourly bars (spot before listing), {arguments.start} to {_day(end - timedelta(seconds=1))}",
+        source=f"Binance USD-M perpetual hourly bars (spot before listing), {arguments.start} to {last_day}",
         funding=read_funding(arguments.funding, start=start, end=end),
     )
     arguments.output.write_text(to_json(made), encoding="utf-8")

@@ -83,7 +83,7 @@ def test_a_probability_carries_its_interval_and_never_reads_as_zero(parts, expec
 
 @pytest.mark.parametrize("parts", [(0.2, 0.1, 0.3), (0.0, 0.1, 1.2), (-0.1, 0.1, 0.2), (0.0, math.nan, 1.0)])
 def test_a_probability_out_of_order_is_an_error(parts):
-    with pytest.raises(InputError, match="pool x: 0|allowed: 0 <= low"):
+    with pytest.raises(InputError, match=r"pool x: was .* allowed: 0 <= low"):
         fmt.probability(estimate(*parts), field="pool x")
 
 
@@ -114,7 +114,7 @@ def test_durations_use_the_unit_a_reader_would(seconds, short, words):
 
 
 def test_an_absent_duration_or_price_is_a_dash():
-    assert ("-", "-", "-") == (fmt.duration(None), fmt.price(None), fmt.percent(None))
+    assert (fmt.duration(None), fmt.price(None), fmt.percent(None)) == ("-", "-", "-")
 
 
 def line(ours: float, venue: float, difference: float) -> Reconciliation:
@@ -123,7 +123,7 @@ def line(ours: float, venue: float, difference: float) -> Reconciliation:
 
 def test_a_difference_to_a_venue_figure_of_zero_has_no_ratio():
     assert fmt.difference_bps(line(1.0, 0.0, math.inf)) is None
-    assert 0.0 == fmt.difference_bps(line(0.0, 0.0, math.nan))
+    assert fmt.difference_bps(line(0.0, 0.0, math.nan)) == 0.0
 
 
 def test_a_difference_that_is_not_finite_for_no_reason_is_an_error():
@@ -132,7 +132,7 @@ def test_a_difference_that_is_not_finite_for_no_reason_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(None, "-"), (0.0, "0 bps"), (-2.04, "-2 bps"), (153.2, "+154 bps"), (1e-13, "< 0.01 bps")]
+    ("value", "expected"), [(None, "-"), (0.0, "0 bps"), (-2.04, "-2 bps"), (153.2, "+153 bps"), (1e-13, "< 0.01 bps")]
 )
 def test_basis_points_carry_a_sign(value, expected):
-    assert (expected if value != 153.2 else "+153 bps") == fmt.bps(value)
+    assert expected == fmt.bps(value)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from margincover.app.facade import CoverageReport
 from margincover.app.generators import build_generator
-from margincover.app.provenance import build_provenance
+from margincover.app.provenance import build_provenance, funding_warnings
 from margincover.coverage.reconcile import reconcile
 from margincover.coverage.required import measure as measure_coverage
 from margincover.coverage.status import pool_statuses
@@ -142,7 +142,12 @@ def cover(
             seed=chosen.seed,
             settings=_settings_text(chosen, tolerance, int(paths.maximum.shape[1])),
             scenario=_scenario_text(generator.info),
-            warnings=[*generator.info.warnings, *_sample_warnings(tolerance, chosen.paths), *_age(book, generator)],
+            warnings=[
+                *funding_warnings(book, calibration.pessimistic_funding_per_hour),
+                *generator.info.warnings,
+                *_sample_warnings(tolerance, chosen.paths),
+                *_age(book, generator),
+            ],
             not_modelled=generator.info.not_modelled,
         ),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from margincover.model.book import Book
+from margincover.model.instrument import Kind
 from margincover.model.pool import MarginPool
 from margincover.model.provenance import EditionUse, Provenance
 from margincover.model.rules import PoolBy
@@ -86,11 +87,29 @@ def _editions(book: Book) -> tuple[EditionUse, ...]:
 
 
 def _stale(book: Book) -> list[str]:
-    return [
-        f"rules: {sentence}"
-        for venue, keys in _used_tables(book).items()
-        for sentence in registry.stale_editions(book.rulebooks[venue], sorted(keys), book.max_rules_age_days)
-    ]
+    """Return one sentence for each edition that is old at ``as_of``, with the tables used from it."""
+    found: dict[str, list[str]] = {}
+    for venue, keys in _used_tables(book).items():
+        for key in sorted(keys):
+            for sentence in registry.stale_editions(book.rulebooks[venue], [key], book.max_rules_age_days):
+                # One edition holds many tables: the same sentence, apart from the key, is said once.
+                found.setdefault(sentence.replace(f" {key} ", " {} ", 1), []).append(key)
+    return [f"rules: {sentence.replace('{}', ', '.join(keys), 1)}" for sentence, keys in found.items()]
+
+
+def funding_warnings(book: Book, charged_per_hour: Callable[[str], float]) -> list[str]:
+    """Return the sentence that names perpetuals whose funding the market does not state, and what they are charged."""
+    rates: dict[str, float] = {}
+    for account in book.accounts:
+        for position in account.positions:
+            instrument = book.instruments[(account.venue, position.symbol)]
+            stated = book.market.funding(instrument_id=instrument.id, symbol=position.symbol)
+            if instrument.kind is Kind.PERP and stated is None:
+                rates[instrument.id] = charged_per_hour(instrument.factor)
+    if not rates:
+        return []
+    listed = ", ".join(f"{name} {rate * 8:.3%}" for name, rate in rates.items())
+    return [f"funding not stated, charged per 8 h as a cost whatever the side: {listed}"]
 
 
 def _held_constant(pools: Sequence[MarginPool]) -> list[str]:

@@ -185,7 +185,10 @@ def _with_report(position: Position, row: PositionTable) -> Position:
     if report is None:
         return position
     first = position.reported or PositionReport()
-    return replace(position, reported=_filled(first, report))
+    try:
+        return replace(position, reported=_filled(first, report))
+    except InputError as error:
+        raise placed(error, "reported") from error
 
 
 def _filled(first: Report, second: Report) -> Report:
@@ -198,7 +201,7 @@ def _filled(first: Report, second: Report) -> Report:
         if old is not None and not close:
             raise InputError(
                 f"the response says {old}, the book says {new}",
-                field=f"reported.{item.name.removesuffix('_native')}",
+                field=item.name.removesuffix("_native"),
                 allowed="the same value in both, or only one of them",
             )
         if old is None:

@@ -165,7 +165,7 @@ def _without_duplicates(table: BarTable) -> tuple[BarTable, list[str]]:
     for index in np.flatnonzero(same):
         if any(values[index] != values[index - 1] for values in table.prices):
             raise InputError(
-                f"index {table.row(int(index))}: {_at(table.ts_ns[index])} stood twice with different prices",
+                f"row {table.row(int(index))}: {_at(table.ts_ns[index])} stood twice with different prices",
                 allowed="one bar per time",
             )
     issues.append(f"{int(same.sum())} identical duplicate bars dropped")

@@ -1,7 +1,8 @@
 """Compiled recursions over steps; every kernel has a plain twin of the same name in ``recursions_reference``.
 
 All release the interpreter lock, so that blocks of paths may be made from several threads.
-Parameter tables: ``garch`` [factor, 5] holds omega, alpha, gamma, beta and the variance of the first step.
+Parameter tables: ``garch`` [factor, 5] holds omega, alpha, gamma, beta and the variance of the first step; where bars
+are drawn a sixth column holds the largest absolute log move that a step may make.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ def gjr_bar_paths(
     season: FactorPath,
     garch: FactorPath,
     convexity: FactorPath,
+    shift: FactorPath,
 ) -> tuple[StepFactorPath, StepFactorPath, StepFactorPath, StepFactorPath]:
     """Return close, low, high and step variance [step, factor, path] of drawn standardised bars.
 
@@ -113,9 +115,11 @@ def gjr_bar_paths(
         Bar drawn for each step, the same for all factors.
     season : array [step, factor]
         Factor on sigma for the hour of the step.
-    garch : array [factor, 5]
+    garch : array [factor, 6]
     convexity : array [factor, node]
-        c(sigma) / sigma^2 on the grid ``CONVEXITY_SPACING``, with E exp(sigma z - c) = 1.
+        c(sigma) / sigma^2 on the grid ``CONVEXITY_SPACING``, with E exp(clip(sigma z) - c) = 1.
+    shift : array [step, factor]
+        Mean of the drawn close at this step's place in its block, weighted by sigma, to be taken out.
     """
     n_steps, n_paths = index.shape
     n_factors = bars.shape[0]
@@ -127,6 +131,7 @@ def gjr_bar_paths(
     for f in range(n_factors):
         omega, alpha, gamma, beta = garch[f, 0], garch[f, 1], garch[f, 2], garch[f, 3]
         h = np.full(n_paths, garch[f, 4])
+        limit = garch[f, 5]
         for t in range(n_steps):
             for p in range(n_paths):
                 i = index[t, p]
@@ -136,14 +141,15 @@ def gjr_bar_paths(
                 k = min(int(node), last_node - 1)
                 part = min(node - k, 1.0)
                 ratio = convexity[f, k] + part * (convexity[f, k + 1] - convexity[f, k])
-                drift = -ratio * sigma * sigma
+                drift = -ratio * sigma * sigma - shift[t, f] * sigma
                 x = close[t - 1, f, p] if t > 0 else 0.0
-                y = x + sigma * bars[f, i, 0] + drift
+                move = min(max(sigma * bars[f, i, 0], -limit), limit)
+                y = x + move + drift
                 close[t, f, p] = y
-                low[t, f, p] = min(x + sigma * bars[f, i, 1] + drift, x, y)
-                high[t, f, p] = max(x + sigma * bars[f, i, 2] + drift, x, y)
+                low[t, f, p] = min(x + max(sigma * bars[f, i, 1], -limit) + drift, x, y)
+                high[t, f, p] = max(x + min(sigma * bars[f, i, 2], limit) + drift, x, y)
                 variance[t, f, p] = sigma * sigma * bars[f, i, 3]
-                e = root * bars[f, i, 0]
+                e = move / season[t, f]
                 weight = alpha + gamma if e < 0.0 else alpha
                 h[p] = min(omega + weight * e * e + beta * h[p], _MAX_VARIANCE)
     return close, low, high, variance

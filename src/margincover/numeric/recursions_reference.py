@@ -67,6 +67,7 @@ def gjr_bar_paths(
     season: FactorPath,
     garch: FactorPath,
     convexity: FactorPath,
+    shift: FactorPath,
 ) -> tuple[StepFactorPath, StepFactorPath, StepFactorPath, StepFactorPath]:
     """Return close, low, high and step variance; see ``recursions.gjr_bar_paths``."""
     n_steps, n_paths = index.shape
@@ -79,11 +80,13 @@ def gjr_bar_paths(
         drawn = bars[:, index[t]]  # [factor, path, 4]
         sigma = np.sqrt(h) * season[t][:, None]
         ratio = np.array([np.interp(sigma[f], grid, convexity[f]) for f in range(n_factors)])
-        drift = -ratio * sigma**2
-        y = x + sigma * drawn[..., 0] + drift
-        low = np.minimum(x + sigma * drawn[..., 1] + drift, np.minimum(x, y))
-        high = np.maximum(x + sigma * drawn[..., 2] + drift, np.maximum(x, y))
+        drift = -ratio * sigma**2 - shift[t][:, None] * sigma
+        limit = garch[:, 5:6]
+        move = np.clip(sigma * drawn[..., 0], -limit, limit)
+        y = x + move + drift
+        low = np.minimum(x + np.maximum(sigma * drawn[..., 1], -limit) + drift, np.minimum(x, y))
+        high = np.maximum(x + np.minimum(sigma * drawn[..., 2], limit) + drift, np.maximum(x, y))
         out[:, t] = y, low, high, sigma**2 * drawn[..., 3]
-        h = next_variance(h, np.sqrt(h) * drawn[..., 0], garch)
+        h = next_variance(h, move / season[t][:, None], garch)
         x = y
     return out[0], out[1], out[2], out[3]

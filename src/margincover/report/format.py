@@ -175,7 +175,7 @@ def _probability_decimals(low: float, value: float, high: float) -> int:
     decimals = 0
     if high > low:
         decimals = 1 - _magnitude(high - low)
-    decimals = max(decimals, -_magnitude(value), -_magnitude(100 - value))
+    decimals = max(decimals, -_magnitude(value), -_magnitude(float(f"{100 - value:.6g}")))
     return min(8, max(0, decimals))
 
 

@@ -81,7 +81,8 @@ def _breach_sentence(breached: Sequence[PoolCoverage], *, whole: int, terms: str
 
 
 def _all_covered(whole: int, terms: str) -> str:
-    return f"The only pool is covered {terms}." if whole == 1 else f"All {whole} pools are covered {terms}."
+    subject = {1: "The only pool is", 2: "Both pools are"}.get(whole, f"All {whole} pools are")
+    return f"{subject} covered {terms}."
 
 
 def _surplus(result: CoverageResult) -> str:

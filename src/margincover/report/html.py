@@ -41,6 +41,7 @@ def coverage_html(result: CoverageResult) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = unbroken
     loader = environment.loader
     assert loader is not None, "Invariant: the environment was made with a loader"
     figures = {figure.id: {"data": figure.data, "layout": figure.layout} for figure in page.figures}
@@ -52,6 +53,11 @@ def coverage_html(result: CoverageResult) -> str:
         figures=Markup(script_json(figures)),
         plotly_js=Markup(plotly_js() if figures else ""),
     )
+
+
+def unbroken(text: str) -> str:
+    """Return the text with a space that does not break before every per cent sign."""
+    return text.replace(" %", "\u00a0%")
 
 
 def script_json(value: object) -> str:

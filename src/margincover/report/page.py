@@ -6,70 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from margincover.model.provenance import Provenance
-from margincover.model.results import (
-    CoverageResult,
-    HorizonProbability,
-    LiquidationLevel,
-    PoolCoverage,
-    PoolStatus,
-    Reconciliation,
-)
+from margincover.model.results import CoverageResult, PoolCoverage, Reconciliation
 from margincover.report import format as fmt
 from margincover.report.chart_probability import probability_figure
-from margincover.report.charts import pool_figures
 from margincover.report.figure import Figure
 from margincover.report.format import Rounding
-from margincover.report.headline import STATE_WORDS, VERDICT_WORDS, coverage_headline
+from margincover.report.headline import VERDICT_WORDS, coverage_headline
+from margincover.report.page_parts import TONES, Cell, Table, Tile, down, gap_words, up
+from margincover.report.page_pool import PoolSection, pool_section
 from margincover.report.parts import at_horizon, pool_probability
 from margincover.units import format_duration
-
-_TONES = {"breach": "breach", "warning": "warning", "covered": "covered"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One table cell: text, and a tone that only repeats what the text says."""
-
-    text: str
-    tone: str = ""
-    link: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """Caption, headers and rows; the first column heads its row, ``n_words`` columns from the left hold words."""
-
-    caption: str
-    headers: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    n_words: int = 1
-    empty: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """One summary tile."""
-
-    label: str
-    value: str
-    note: str
-    tone: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSection:
-    """One pool: heading, facts, figures and tables."""
-
-    anchor: str
-    title: str
-    verdict: str
-    tone: str
-    sentence: str
-    facts: Sequence[tuple[str, str]]
-    figures: Sequence[Figure]
-    no_figures: str
-    tables: Sequence[Table]
-    notes: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +46,7 @@ def coverage_page(result: CoverageResult) -> Page:
     InputError
         If a figure is NaN or infinite, or a probability is not one.
     """
-    pools = [_pool_section(result, pool, number) for number, pool in enumerate(result.pools, start=1)]
+    pools = [pool_section(result, pool, number) for number, pool in enumerate(result.pools, start=1)]
     book = probability_figure(
         result.any_liquidation if result.pools else (),
         figure_id="book-probability",
@@ -121,7 +67,7 @@ def coverage_page(result: CoverageResult) -> Page:
         summary=_summary(result),
         book_figures=book_figures,
         pools=pools,
-        reconciliation=reconciliation_rows(result.reconciliation),
+        reconciliation=_reconciliation(result.reconciliation),
         provenance=_provenance(result),
         editions=_editions(provenance),
         not_modelled=provenance.not_modelled,
@@ -157,8 +103,8 @@ def _tiles(result: CoverageResult) -> list[Tile]:
         Tile(
             label="Worst pool",
             value=worst.status.pool_id,
-            note=f"{word}, {_gap_words(worst)}",
-            tone=_TONES.get(worst.verdict, ""),
+            note=f"{word}, {gap_words(worst)}",
+            tone=TONES.get(worst.verdict, ""),
         )
     )
     return [*tiles, _any_tile(result)]
@@ -182,21 +128,6 @@ def _any_tile(result: CoverageResult) -> Tile:
         note=f"{'above' if above else 'not above'} the tolerance of one pool; any margin call {call}",
         tone="breach" if above else "covered",
     )
-
-
-def _gap_words(pool: PoolCoverage) -> str:
-    unit = pool.status.unit
-    if pool.gap_native > 0:
-        return f"add {fmt.native(pool.gap_native, unit, rounding=Rounding.UP)}"
-    return f"{fmt.native(-pool.gap_native, unit, rounding=Rounding.DOWN)} could leave"
-
-
-def _up(value: float, unit: str) -> str:
-    return fmt.native(value, unit, rounding=Rounding.UP)
-
-
-def _down(value: float, unit: str) -> str:
-    return fmt.native(value, unit, rounding=Rounding.DOWN)
 
 
 def _summary(result: CoverageResult) -> Table:
@@ -225,9 +156,9 @@ def _summary(result: CoverageResult) -> Table:
 def _summary_row(result: CoverageResult, pool: PoolCoverage, number: int) -> list[Cell]:
     status, entry = pool.status, at_horizon(pool.probabilities, result.horizon_s)
     texts = (
-        _up(pool.gap_native, status.unit),
-        _up(pool.required_native, status.unit),
-        _down(pool.available_native, status.unit),
+        up(pool.gap_native, status.unit),
+        up(pool.required_native, status.unit),
+        down(pool.available_native, status.unit),
         fmt.ratio(pool.required_coverage_ratio),
         pool_probability(status, entry.liquidation if entry else None),
         pool_probability(status, entry.margin_call if entry else None),
@@ -236,130 +167,13 @@ def _summary_row(result: CoverageResult, pool: PoolCoverage, number: int) -> lis
     )
     return [
         Cell(text=status.pool_id, link=f"#pool-{number}"),
-        Cell(text=VERDICT_WORDS.get(pool.verdict, pool.verdict), tone=_TONES.get(pool.verdict, "")),
+        Cell(text=VERDICT_WORDS.get(pool.verdict, pool.verdict), tone=TONES.get(pool.verdict, "")),
         *(Cell(text=text) for text in texts),
     ]
 
 
-def _pool_section(result: CoverageResult, pool: PoolCoverage, number: int) -> PoolSection:
-    status = pool.status
-    figures = pool_figures(result, pool, prefix=f"pool-{number}")
-    return PoolSection(
-        anchor=f"pool-{number}",
-        title=status.pool_id,
-        verdict=VERDICT_WORDS.get(pool.verdict, pool.verdict),
-        tone=_TONES.get(pool.verdict, ""),
-        sentence=_pool_sentence(result, pool),
-        facts=_facts(pool),
-        figures=figures,
-        no_figures="" if figures else "No position, so nothing moves: there is no chart to draw.",
-        tables=[table for table in (_levels(status), _horizons(pool), _worst_paths(pool)) if table.rows],
-        notes=status.notes,
-    )
+def _reconciliation(lines: Sequence[Reconciliation]) -> Table:
 
-
-def _pool_sentence(result: CoverageResult, pool: PoolCoverage) -> str:
-    status = pool.status
-    if status.state == "liquidatable":
-        lead = "Equity is at or below maintenance: the venue may liquidate now. "
-    elif status.state == "called":
-        lead = "Equity is below the margin call level. "
-    else:
-        lead = ""
-    required, available = _up(pool.required_native, status.unit), _down(pool.available_native, status.unit)
-    terms = f"at {fmt.percent(result.tolerance, decimals=4)} over {fmt.duration_words(result.horizon_s)}"
-    tail = ""
-    if pool.time_to_liquidation_p50_s is not None and status.state != "liquidatable":
-        tail = f" Of the paths that are liquidated, half are within {fmt.duration(pool.time_to_liquidation_p50_s)}."
-    return f"{lead}Required {terms}: {required}; available: {available}; {_gap_words(pool)}.{tail}"
-
-
-def _facts(pool: PoolCoverage) -> list[tuple[str, str]]:
-    status, unit = pool.status, pool.status.unit
-    initial = "unknown: a leverage was not given" if status.initial_native is None else _up(status.initial_native, unit)
-    ratio = fmt.ratio(status.coverage_ratio) if status.coverage_ratio is not None else "- (no requirement)"
-    return [
-        ("State now", STATE_WORDS.get(status.state, status.state)),
-        ("Margin mode", f"{status.mode}, {status.margin_mode}"),
-        ("Equity after haircut", _down(status.equity_native, unit)),
-        ("Maintenance margin", _up(status.maintenance_native, unit)),
-        ("Initial margin", initial),
-        ("Headroom", _down(status.headroom_native, unit)),
-        ("Coverage ratio now", ratio),
-        ("Margin call below", fmt.ratio(status.margin_call_coverage_ratio)),
-        ("Gross notional", fmt.usd(status.gross_notional_usd)),
-        ("Liquidated when all fall", _move(status, status.common_move_down)),
-        ("Liquidated when all rise", _move(status, status.common_move_up)),
-        ("RC (quantile)", fmt.estimate_text(pool.rc, unit, rounding=Rounding.UP)),
-        ("RCES (mean beyond)", fmt.estimate_text(pool.rces, unit, rounding=Rounding.UP)),
-    ]
-
-
-def _move(status: PoolStatus, move: float | None) -> str:
-    if move is not None:
-        return f"{'+' if move > 0 else ''}{fmt.percent(move)}"
-    if status.coverage_ratio is None:
-        return "- (no position)"
-    return "already" if status.state == "liquidatable" else "- (none in the searched range)"
-
-
-def _levels(status: PoolStatus) -> Table:
-    return Table(
-        caption="Liquidation prices, all else as it is now",
-        headers=("Instrument", "Mark", "Liquidated below", "Liquidated above", "Venue's formula", "Venue reports"),
-        rows=[[Cell(text=text) for text in _level(level)] for level in status.levels],
-    )
-
-
-def _level(level: LiquidationLevel) -> tuple[str, ...]:
-    def with_distance(value: float | None, rounding: Rounding) -> str:
-        if value is None:
-            return fmt.ABSENT
-        distance = value / level.mark_price - 1
-        sign = "+" if distance > 0 else ""
-        return f"{fmt.price(value, rounding=rounding)} ({sign}{fmt.percent(distance, decimals=1)})"
-
-    return (
-        level.symbol,
-        fmt.price(level.mark_price),
-        # Towards the mark: a level must not look further away than it is.
-        with_distance(level.down, Rounding.UP),
-        with_distance(level.up, Rounding.DOWN),
-        fmt.price(level.venue_price),
-        fmt.price(level.reported),
-    )
-
-
-def _horizons(pool: PoolCoverage) -> Table:
-    def row(entry: HorizonProbability) -> list[Cell]:
-        texts = (
-            fmt.duration_words(entry.horizon_s),
-            pool_probability(pool.status, entry.liquidation),
-            pool_probability(pool.status, entry.margin_call),
-        )
-        return [Cell(text=text) for text in texts]
-
-    return Table(
-        caption="Probability within a horizon, with 95 % interval",
-        headers=("Within", "Liquidation", "Margin call"),
-        rows=[row(entry) for entry in pool.probabilities],
-    )
-
-
-def _worst_paths(pool: PoolCoverage) -> Table:
-    unit = pool.status.unit
-    return Table(
-        caption="Worst paths: largest shortfall (maintenance - equity) and when it was reached",
-        headers=("Path", "Largest shortfall", "Reached after"),
-        rows=[
-            [Cell(text=str(path)), Cell(text=_up(maximum, unit)), Cell(text=fmt.duration(hour * 3600))]
-            for path, maximum, hour in pool.worst_paths
-        ],
-    )
-
-
-def reconciliation_rows(lines: Sequence[Reconciliation]) -> Table:
-    """Return our figures beside the venues' own, in the order given."""
     return Table(
         caption="Our figures beside those that the venues report",
         headers=("Pool", "Figure", "Ours", "Venue's", "Difference"),

@@ -70,7 +70,7 @@ def calibrate(
         input_sha256=history.sha256,
         notes=(
             "long-run variance: all bars of the window, so that crashes and manias count",
-            "coins without funding data take the largest pessimistic funding of the others",
+            "coins without two years of funding data take the largest pessimistic funding of the others",
             "no price is stored here, only figures computed from prices",
         ),
     )

@@ -179,7 +179,10 @@ def _short(value: float, digits: int = 5) -> float:
 
 
 def to_json(calibration: Calibration) -> str:
-    """Return JSON text with 5 significant digits (correlation: 4 decimals); omega is not stored: it follows from the level."""
+    """Return JSON text with 5 significant digits, correlation with 4 decimals.
+
+    Omega is not stored: it follows from the long-run level and the persistence.
+    """
     rows: list[Json] = []
     for row in calibration.factors:
         level = _short(row.long_run_volatility_annual)

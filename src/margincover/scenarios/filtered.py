@@ -26,6 +26,9 @@ from margincover.units import SECONDS_PER_DAY
 MIN_JOINT_BARS = 1_500
 # The filter starts at the long-run variance; after 72 bars a wrong start has lost most of its weight.
 BURN_IN_BARS = 72
+# One step moves at most this times the largest move in the pool: an outlier of 40 sigma, drawn while sigma is ten times
+# its usual size, would otherwise be a move that no market can make, and its convexity would drown the path.
+MAX_MOVE_MULTIPLE = 1.5
 # Two years of hourly bars for the fit: long enough for the dynamics, short enough to be of this market.
 DEFAULT_WINDOW_BARS = 2 * 365 * 24
 
@@ -53,10 +56,13 @@ class FilteredHistorical:
     -----
     z = (move - mean) / (sigma x hour factor), for close, low and high of a bar over the previous close. Bars are drawn
     at joint dates in blocks and rescaled by the sigma that the recursion has reached on the path; the close z drives
-    the recursion. Per factor the pool is recentred to mean 0 and variance 1, so the largest move of a step is the
-    largest standardised move ever seen times the sigma of that step. The move loses c(sigma) = log of the pool's mean
-    of exp(sigma z), so that the price is a martingale up to serial dependence inside a block (of the order of the
-    hourly autocorrelation times the hourly variance per step).
+    the recursion.
+
+    Per factor the pool is recentred to mean 0 and variance 1, so the largest move of a step is the largest standardised
+    move ever seen times the sigma of that step, and never above 1.5 times the largest log move of the pool.
+
+    The move loses c(sigma), the log of the pool's mean of exp(move), and the sigma-weighted mean z of its place in the
+    block. The price is then a martingale up to the serial dependence inside a block that these two do not see.
 
     References
     ----------
@@ -70,6 +76,7 @@ class FilteredHistorical:
     _bars: StepFactorPath
     _convexity: FactorFactor
     _garch: FactorFactor
+    _shift: FactorFactor
     _season: FactorFactor
     _end_utc_ns: int
 
@@ -115,15 +122,23 @@ class FilteredHistorical:
         starts = eligible_starts(usable, block_bars=block_bars)
         weights = bar_weights(starts, block_bars=block_bars, n_bars=usable.size)
         pool = np.stack([_standardise(bars, f, seen, weights) for f, seen in enumerate(filters)])
-        garch = np.array([_garch_row(seen, as_of_stale=as_of_stale) for seen in filters])
+        limits = MAX_MOVE_MULTIPLE * np.maximum(-bars.low, bars.high)[:, weights > 0.0].max(axis=1)
+        garch = np.array(
+            [[*_garch_row(seen, as_of_stale=as_of_stale), limit] for seen, limit in zip(filters, limits, strict=True)]
+        )
         info = _info(history, bars, filters, pool[:, weights > 0.0, 0])
         return cls(
             info=_with_settings(info, window_bars=window_bars, block_bars=block_bars, as_of_stale=as_of_stale),
             block_bars=block_bars,
             _starts=starts,
             _bars=pool,
-            _convexity=frozen([_convexity(z, weights) for z in pool[:, :, 0]], name="convexity", ndim=2),
+            _convexity=frozen(
+                [_convexity(z, weights, limit) for z, limit in zip(pool[:, :, 0], limits, strict=True)],
+                name="convexity",
+                ndim=2,
+            ),
             _garch=frozen(garch, name="garch", ndim=2),
+            _shift=frozen(_block_shift(pool, garch, starts, block_bars), name="shift", ndim=2),
             _season=frozen([seen.season for seen in filters], name="season", ndim=2),
             _end_utc_ns=bars.end_utc_ns,
         )
@@ -140,7 +155,8 @@ class FilteredHistorical:
         )
         buckets = hour_buckets(start_utc_ns=self._end_utc_ns, step_s=self.info.step_s, n_steps=n_steps)
         season = np.ascontiguousarray(self._season[:, buckets].T)
-        close, low, high, variance = gjr_bar_paths(self._bars, index, season, self._garch, self._convexity)
+        shift = np.ascontiguousarray(self._shift[:, np.arange(n_steps) % self.block_bars].T)
+        close, low, high, variance = gjr_bar_paths(self._bars, index, season, self._garch, self._convexity, shift)
         return ScenarioBlock(close_log=close, low_log=low, high_log=high, step_variance=variance)
 
 
@@ -186,7 +202,7 @@ def _standardise(bars: JointBars, f: int, seen: _Filter, weights: NDArray[np.flo
     return result
 
 
-def _convexity(z: NDArray[np.float64], weights: NDArray[np.float64]) -> FactorPath:
+def _convexity(z: NDArray[np.float64], weights: NDArray[np.float64], limit: float) -> FactorPath:
     """c(sigma) / sigma^2 on the grid of the kernel; 1/2 at sigma = 0, as the pool has variance 1."""
     drawn = weights > 0.0
     share, z = weights[drawn], z[drawn]
@@ -194,8 +210,25 @@ def _convexity(z: NDArray[np.float64], weights: NDArray[np.float64]) -> FactorPa
     for i in range(1, CONVEXITY_NODES):
         sigma = i * CONVEXITY_SPACING
         # expm1: at small sigma the mean of exp is 1 up to 1e-7, and its log would lose half the digits
-        table[i] = np.log1p(float(share @ np.expm1(sigma * z))) / sigma**2
+        table[i] = np.log1p(float(share @ np.expm1(np.clip(sigma * z, -limit, limit)))) / sigma**2
     return table
+
+
+def _block_shift(pool: StepFactorPath, garch: FactorFactor, starts: NDArray[np.int64], block_bars: int) -> FactorFactor:
+    """Mean z [factor, position in the block], weighted by the sigma that the bars before it in the block have made.
+
+    The pool has mean 0 over all bars, but a bar after a crash bar is a rebound more often than not, and there sigma is
+    high: without this the price would drift. Sigma starts every block at its long-run value.
+    """
+    shift = np.empty((pool.shape[0], block_bars))
+    for f, (omega, alpha, gamma, beta, _, _) in enumerate(garch):
+        h = np.full(starts.size, omega / (1.0 - alpha - gamma / 2.0 - beta))
+        for k in range(block_bars):
+            z = pool[f, (starts + k) % pool.shape[1], 0]
+            sigma = np.sqrt(h)
+            shift[f, k] = float(sigma @ z) / float(sigma.sum())
+            h = omega + (alpha + gamma * (z < 0.0)) * h * z**2 + beta * h
+    return shift
 
 
 def _garch_row(seen: _Filter, *, as_of_stale: bool) -> list[float]:
@@ -250,6 +283,7 @@ def _with_settings(info: ScenarioInfo, *, window_bars: int, block_bars: int, as_
         "block_bars": str(block_bars),
         "hours": "24 hours x weekday or weekend, UTC" if info.step_s < SECONDS_PER_DAY else "not modelled",
         "start": "larger of last and long-run variance" if as_of_stale else "last conditional variance",
+        "largest_move": f"{MAX_MOVE_MULTIPLE:g} times the largest log move of the pool",
         "step_variance": "conditional variance times the range variance of the drawn bar (mean 1)",
     }
     warnings = info.warnings

@@ -71,7 +71,6 @@ def build_leg(
     if rule.maintenance_basis is PriceBasis.ENTRY:
         constant += float(_tier_line(tiers, entry_value))
         tiers = ()
-    funding, funding_notes = _funding(book, position, instrument, fallback)
     return Leg(
         instrument=instrument,
         position=position,
@@ -82,9 +81,9 @@ def build_leg(
         initial_fraction=initial_fraction,
         initial_constant=initial_constant,
         initial_known=position.leverage is not None,
-        funding_per_hour=funding,
+        funding_per_hour=_funding(book, position, instrument, fallback),
         tier_source=tier_source,
-        notes=notes + funding_notes,
+        notes=notes,
     )
 
 
@@ -207,22 +206,18 @@ def _initial(rule: ModeRule, position: Position, entry_value: float) -> tuple[fl
     return 1.0 / position.leverage, 0.0
 
 
-def _funding(
-    book: Book, position: Position, instrument: Instrument, fallback: FundingFallback | None
-) -> tuple[float, tuple[str, ...]]:
-    """Return the cost per hour as a fraction of notional, > 0 is paid by this position."""
+def _funding(book: Book, position: Position, instrument: Instrument, fallback: FundingFallback | None) -> float:
+    """Return the cost per hour as a fraction of notional, > 0 is paid by this position.
+
+    Funding that the market does not state is a cost at the pessimistic rate of ``fallback``, whatever the side.
+    """
     if instrument.kind is not Kind.PERP:
-        return 0.0, ()
+        return 0.0
     side = 1.0 if position.contracts > 0 else -1.0
     stated = book.market.funding(instrument_id=instrument.id, symbol=position.symbol)
     if stated is not None:
-        return side * stated, ()
-    if fallback is None:
-        return 0.0, ()
-    cost = fallback(instrument.factor)
-    return cost, (
-        f"{instrument.venue_symbol}: funding not stated; charged {cost * 8:.4%} of notional per 8 h whatever the side",
-    )
+        return side * stated
+    return fallback(instrument.factor) if fallback is not None else 0.0
 
 
 def leg_table(legs: Sequence[Leg], factors: Sequence[str], assets: Sequence[str]) -> LegTable:
