@@ -462,3 +462,18 @@ def test_json_schema_describes_every_field_and_forbids_others():
     assert all(definition["additionalProperties"] is False for definition in schema["$defs"].values())
     assert schema["required"] == ["schema_version", "as_of", "market", "accounts"]
     json.dumps(schema)
+
+
+def test_book_of_the_reference_page_loads(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "book-file.md").read_text()
+    path = tmp_path / "book.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    found = load_book(path)
+    assert found.accounts[0].positions[0].contracts == -0.5
+    assert found.tolerance.measure == "rces"
+
+
+def test_every_field_of_the_schema_stands_on_the_reference_page():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "book-file.md").read_text()
+    names = {name.partition(".")[2] for name, _ in fields_of(book_json_schema())}
+    assert sorted(name for name in names if f"`{name}`" not in page and f".{name}`" not in page) == []

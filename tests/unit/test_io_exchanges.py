@@ -99,6 +99,12 @@ def test_binance_coinm_short_in_contracts_with_coin_wallet():
     assert parsed.account.reported[0].equity_native == pytest.approx(0.75, rel=1e-12)
 
 
+def test_binance_balance_list_serves_where_there_is_no_account():
+    row = {"accountAlias": "a", "asset": "USDT", "balance": "900.0", "crossWalletBalance": "800.0", "crossUnPnl": "5.0"}
+    account = parse("binance", balance=[row]).account
+    assert (account.balances[0].total_native, account.reported[0].equity_native) == (800.0, 805.0)
+
+
 def test_binance_responses_of_different_moments_are_refused():
     risk = load("http_get_binance_fapi_v2_position_risk")
     risk[0]["positionAmt"] = "0.6"

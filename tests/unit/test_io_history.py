@@ -298,7 +298,7 @@ def test_two_files_of_one_factor_are_named(tmp_path):
 
 
 def test_missing_and_empty_folder_are_refused(tmp_path):
-    with pytest.raises(InputError, match="held no .parquet or .csv file"):
+    with pytest.raises(InputError, match=r"held no \.parquet or \.csv file"):
         load(tmp_path)
     with pytest.raises(InputError, match="the folder does not exist"):
         load(tmp_path / "none")

@@ -173,7 +173,6 @@ def _summary_row(result: CoverageResult, pool: PoolCoverage, number: int) -> lis
 
 
 def _reconciliation(lines: Sequence[Reconciliation]) -> Table:
-
     return Table(
         caption="Our figures beside those that the venues report",
         headers=("Pool", "Figure", "Ours", "Venue's", "Difference"),

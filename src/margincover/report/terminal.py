@@ -210,17 +210,25 @@ def reconciliation_table(result: StatusResult | CoverageResult) -> RenderableTyp
 
 
 def provenance_panel(provenance: Provenance) -> RenderableType:
-    """Return warnings, what is not modelled, and the rule editions, as a short panel."""
+    """Return warnings, the scenarios used, what is not modelled, and the rule editions, as a short panel."""
     parts: list[Text] = [Text(f"Warning: {text}", style="yellow") for text in provenance.warnings]
-    parts += [Text(f"Not modelled: {text}") for text in provenance.not_modelled]
-    parts += [
-        Text(f"Rules: {use.venue} edition {use.edition}, retrieved {use.retrieved} ({use.age_days} days old)")
-        for use in provenance.editions
-    ]
+    scenario = provenance.scenario
+    if scenario:
+        end = f", data to {scenario['as_of'][:10]}" if scenario.get("as_of") else ""
+        parts.append(Text(f"Scenarios: {scenario['label']}{end}"))
+    if provenance.not_modelled:
+        parts.append(Text(f"Not modelled: {'; '.join(provenance.not_modelled)}"))
+    if provenance.editions:
+        editions = ", ".join(f"{use.edition} ({_age(use.age_days)})" for use in provenance.editions)
+        parts.append(Text(f"Rule editions: {editions}"))
     seed = "" if provenance.seed is None else f", seed {provenance.seed}"
     digest = f", input {provenance.input_sha256[:12]}" if provenance.input_sha256 else ""
     parts.append(Text(f"margincover {provenance.version}, as of {provenance.as_of}{seed}{digest}", style="dim"))
     return Panel(Group(*parts), title="Where these figures come from", title_align="left")
+
+
+def _age(days: int) -> str:
+    return f"seen {days} d before" if days >= 0 else f"seen {-days} d after"
 
 
 def _up(value: float, pool: PoolStatus) -> str:

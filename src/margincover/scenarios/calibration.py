@@ -12,7 +12,7 @@ import numpy as np
 
 from margincover.errors import InputError
 from margincover.numeric.arrays import FactorFactor, Vector, frozen
-from margincover.numeric.volatility import GjrParameters, step_variance, targeted
+from margincover.numeric.volatility import GjrParameters, step_variance
 from margincover.scenarios.request import require_factors
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | None"
@@ -167,7 +167,7 @@ def _row_from(data: dict[str, Json], *, step_s: int) -> FactorCalibration:
     # a value of the wrong kind raises TypeError or ValueError, which from_json turns into an InputError
     row = dict(data)
     level = step_variance(float(row["long_run_volatility_annual"]), step_s=step_s)  # type: ignore[arg-type]
-    garch = targeted(variance=level, **row.pop("garch"))  # type: ignore[arg-type]
+    garch = GjrParameters(omega=level, **row.pop("garch")).at_level(level)  # type: ignore[arg-type]
     funding = row.pop("funding")
     statistics = FundingStatistics(**funding) if isinstance(funding, dict) else None  # type: ignore[arg-type]
     return FactorCalibration(garch=garch, funding=statistics, **row)  # type: ignore[arg-type]
