@@ -97,9 +97,13 @@ def digits(value: float, places: int = 9) -> float:
 
 
 @st.composite
-def positions(draw: st.DrawFn, shape: Shape, symbol: str, bucket: Bucket) -> Position:
-    """Draw one position with 1,000 to 300 million dollars of notional: every tier can be met."""
-    notional_usd = 10 ** draw(st.floats(3.0, log10(3e8)))
+def positions(draw: st.DrawFn, shape: Shape, symbol: str, bucket: Bucket, shift: float = 1.0) -> Position:
+    """Draw one position with 1,000 to 300 million dollars of notional: every tier can be met.
+
+    Drawn numbers like to be round, so that notionals stand on tier edges and entries at the mark; ``shift`` moves them
+    off.
+    """
+    notional_usd = shift * 10 ** draw(st.floats(3.0, log10(3e8)))
     contracts = digits(notional_usd / (shape.symbols[symbol] * (1.0 if symbol in shape.inverse else MARKS[symbol])))
     short = bucket is Bucket.SHORT or (bucket is Bucket.NET and draw(st.booleans()))
     mode = draw(st.sampled_from(shape.margin_modes))
@@ -110,7 +114,7 @@ def positions(draw: st.DrawFn, shape: Shape, symbol: str, bucket: Bucket) -> Pos
     return Position(
         symbol=symbol,
         contracts=-contracts if short else contracts,
-        entry_price=digits(MARKS[symbol] * draw(st.floats(0.6, 1.6))),
+        entry_price=digits(shift * MARKS[symbol] * draw(st.floats(0.6, 1.6))),
         margin_mode=MarginMode(mode),
         isolated_collateral_native=collateral,
         leverage=draw(st.sampled_from([1.0, 2.0, 7.5, 20.0, 125.0])),
@@ -119,13 +123,13 @@ def positions(draw: st.DrawFn, shape: Shape, symbol: str, bucket: Bucket) -> Pos
 
 
 @st.composite
-def accounts(draw: st.DrawFn, shape: Shape, *, least: int = 0) -> Account:
+def accounts(draw: st.DrawFn, shape: Shape, *, least: int = 0, shift: float = 1.0) -> Account:
     """Draw an account: some symbols, one-way or as a hedge-mode pair, and every balance it can need."""
     chosen = draw(st.lists(st.sampled_from(sorted(shape.symbols)), min_size=least, max_size=4, unique=True))
     held: list[Position] = []
     for symbol in chosen:
         buckets = draw(st.sampled_from([(Bucket.NET,), (Bucket.LONG, Bucket.SHORT), (Bucket.SHORT,)]))
-        held += [draw(positions(shape, symbol, bucket)) for bucket in buckets]
+        held += [draw(positions(shape, symbol, bucket, shift)) for bucket in buckets]
     balances = []
     for asset, (low, high) in shape.assets.items():
         borrowed = draw(st.sampled_from([0.0, 0.0, digits((high - low) / 30.0)]))
@@ -143,9 +147,9 @@ def accounts(draw: st.DrawFn, shape: Shape, *, least: int = 0) -> Account:
 
 
 @st.composite
-def books(draw: st.DrawFn, shape: Shape, *, least: int = 0) -> Book:
+def books(draw: st.DrawFn, shape: Shape, *, least: int = 0, shift: float = 1.0) -> Book:
     """Draw a book with one account; funding stands on some symbols, of either sign."""
     rates = st.sampled_from([None, 0.0000125, -0.0003])
     funding = {symbol: draw(rates) for symbol in shape.symbols}
     stated = {symbol: rate for symbol, rate in funding.items() if rate is not None}
-    return a_book(draw(accounts(shape, least=least)), funding=stated)
+    return a_book(draw(accounts(shape, least=least, shift=shift)), funding=stated)

@@ -89,10 +89,12 @@ def run_status(path: Path, *, rules: Path | None, as_json: bool) -> int:
     from margincover.report import terminal
 
     console = _console()
-    console.print(terminal.status_table(report.result))
+    console.print(terminal.provenance_panel(report.result.provenance))
+    console.print()
     if report.result.reconciliation:
         console.print(terminal.reconciliation_table(report.result))
-    console.print(terminal.provenance_panel(report.result.provenance))
+        console.print()
+    console.print(terminal.status_table(report.result))
     return report.exit_code
 
 
@@ -166,12 +168,17 @@ def _print_coverage(report: CoverageReport, html: Path | None) -> None:
     from margincover.report import terminal
 
     console = _console()
-    console.print(terminal.coverage_table(report.result))
-    console.print(terminal.probability_table(report.result))
-    console.print(terminal.contribution_table(report.result))
+    # A terminal shows the end: provenance and detail come first, the answer last.
+    console.print(terminal.provenance_panel(report.result.provenance))
+    console.print()
     if report.result.reconciliation:
         console.print(terminal.reconciliation_table(report.result))
-    console.print(terminal.provenance_panel(report.result.provenance))
+        console.print()
+    console.print(terminal.contribution_table(report.result))
+    console.print()
+    console.print(terminal.probability_table(report.result))
+    console.print()
+    console.print(terminal.coverage_table(report.result))
     if html is not None:
         console.print(f"report: {html.resolve()}", soft_wrap=True, highlight=False, markup=False)
 

@@ -23,6 +23,7 @@ from margincover.model.scenario import ScenarioGenerator
 from margincover.numeric.arrays import Vector
 from margincover.paths import reference, tails
 from margincover.paths.program import PoolProgram, compile_pool
+from margincover.paths.slabs import Slab, Slabs
 from margincover.units import SECONDS_PER_HOUR
 
 BLOCK_PATHS = 256
@@ -138,6 +139,8 @@ class _Run:
         self.hours = info.step_s / SECONDS_PER_HOUR
         self.loading: Vector = info.loading
         self.programs = [compile_pool(pool, info.factors) for pool in pools]
+        self.packed = [program.packed() for program in self.programs]
+        self.slabs = Slabs(self.programs, n_factors=len(info.factors), n_paths=BLOCK_PATHS)
         self.keys = [bridge_key(settings.seed, pool.id) for pool in pools]
         tail_rows = int(np.ceil(settings.tolerance * self.n_blocks * BLOCK_PATHS)) + 1
         self.collectors = [tails.TailCollector(tail_rows) for _ in pools]
@@ -154,40 +157,47 @@ class _Run:
         return len(blocks)
 
     def _block(self, number: int) -> None:
-        from margincover.paths import kernels  # Numba loads here and not with the package
-
-        run_pool: Any = kernels.run_pool  # Numba's dispatcher carries no types
-
         block = self.generator.block(seed=self.settings.seed, number=number, n_steps=self.n_steps, n_paths=BLOCK_PATHS)
-        close, low, high = np.exp(block.close_log), np.exp(block.low_log), np.exp(block.high_log)
-        deviation = np.sqrt(block.step_variance)
-        ranges = [np.stack([ratio.min(axis=2), ratio.max(axis=2)]) for ratio in (close, low, high)]
         first = number * BLOCK_PATHS
         part = slice(first, first + BLOCK_PATHS)
-        for row, program in enumerate(self.programs):
-            run_pool(
-                close, low, high, deviation, *ranges, self.loading, self.hours, self.horizon,
-                np.uint64(self.keys[row]), first, *kernel_arguments(program),
-                self.maximum[row, part], self.maximum_step[row, part],
-                self.liquidation_step[row, part], self.call_step[row, part],
-            )  # fmt: skip
-            self.collectors[row].add(
+        states = [_PoolState(program, BLOCK_PATHS) for program in self.programs]
+        for slab in self.slabs.of(block):
+            for row, state in enumerate(states):
+                self._follow(row, state, slab, first)
+        for row, (program, state) in enumerate(zip(self.programs, states, strict=True)):
+            self.maximum[row, part] = state.maximum
+            self.maximum_step[row, part], self.liquidation_step[row, part], self.call_step[row, part] = state.passage
+            collector = self.collectors[row]
+            collector.add(
                 tails.candidates(
-                    program, close, deviation, self.maximum[row, part], self.maximum_step[row, part],
-                    self.collectors[row].threshold, first, self.hours,
+                    program, block, self.maximum[row, part], self.maximum_step[row, part], collector.threshold, first,
+                    self.hours,
                 )
             )  # fmt: skip
         if number < _FAN_BLOCKS:
-            self.fans[number] = self._fan(close)
+            self.fans[number] = self._fan(np.exp(block.close_log[: self.horizon]))
+
+    def _follow(self, row: int, state: _PoolState, slab: Slab, first_path: int) -> None:
+        from margincover.paths import kernels  # Numba loads here and not with the package
+
+        run_pool: Any = kernels.run_pool  # Numba's dispatcher carries no types
+        program = self.programs[row]
+        run_pool(
+            slab.level, slab.span, slab.deviation, self.loading, self.hours, slab.first_step, self.horizon,
+            np.uint64(self.keys[row]), first_path, *self.packed[row], program.call_ratio - 1.0, program.has_funding,
+            state.paid, state.shortfall, state.maintenance, state.slope, state.maximum, state.passage,
+        )  # fmt: skip
 
     def _fan(self, close: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return equity and maintenance [step + 1, pool, path] of one block, up to the horizon."""
         n_paths = close.shape[2]
-        nodes = np.concatenate([np.ones((1, *close.shape[1:])), close[: self.horizon]])
+        nodes = np.concatenate([np.ones((1, *close.shape[1:])), close])
         equity = np.empty((nodes.shape[0], len(self.pools), n_paths))
         maintenance = np.empty_like(equity)
         for row, (pool, program) in enumerate(zip(self.pools, self.programs, strict=True)):
-            own = nodes[:, program.factor].transpose(1, 0, 2).reshape(program.n_factors, -1)
+            # The size is spelt out: a flat pool has no factor, and -1 cannot be inferred from nothing.
+            flat_shape = (program.n_factors, nodes.shape[0] * n_paths)
+            own = nodes[:, program.factor].transpose(1, 0, 2).reshape(flat_shape)
             steps = reference.funding_paid(pool, own, self.hours).reshape(pool.assets.count, nodes.shape[0], n_paths)
             paid = np.zeros_like(steps)
             paid[:, 1:] = np.cumsum(steps[:, :-1], axis=1)
@@ -218,16 +228,16 @@ class _Run:
         )
 
 
-def kernel_arguments(program: PoolProgram) -> tuple[Any, ...]:
-    """Return the arrays of a program in the order of the kernel's arguments."""
-    return (
-        program.factor, program.held_constant, program.held_linear, program.held_inverse, program.line_constant,
-        program.line_linear, program.line_inverse, program.funding_linear, program.funding_inverse,
-        program.has_funding, program.leg_asset, program.leg_factor, program.leg_inverse, program.leg_notional,
-        program.leg_tier_start, program.leg_tier_count, program.tier_floor, program.tier_fraction,
-        program.tier_deduction, program.price, program.price_factor, program.slice_start, program.slice_count,
-        program.slice_floor, program.slice_cap, program.slice_weight, program.borrow, program.call_ratio,
-    )  # fmt: skip
+class _PoolState:
+    """What the kernel carries from slab to slab for one pool of one block."""
+
+    def __init__(self, program: PoolProgram, n_paths: int) -> None:
+        self.paid = np.zeros((program.held_linear.shape[0], n_paths))
+        self.shortfall = np.zeros((2, n_paths))
+        self.maintenance = np.zeros((2, n_paths))
+        self.slope = np.zeros((2, program.n_factors, n_paths))
+        self.maximum = np.full(n_paths, -np.inf)
+        self.passage = np.full((3, n_paths), -1, dtype=np.int32)
 
 
 def _start(pool: MarginPool) -> float:

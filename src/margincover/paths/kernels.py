@@ -1,4 +1,4 @@
-"""The path kernel: one pool along one block of joint paths.
+"""The path kernel: one pool along a few steps of one block of joint paths.
 
 Compiled by Numba, without fast-math, releasing the interpreter lock. Its plain twin is ``paths.reference``.
 
@@ -6,6 +6,9 @@ Within a step a pool of one factor is evaluated at the lowest and the highest pr
 linear or convex between them, so its maximum stands at an end. A pool of several factors uses the Brownian bridge on
 its own shortfall with the local variance d' C d, where d is the derivative by factor and C the covariance inside the
 step (correlation loading_i * loading_j).
+
+Every loop over paths runs along rows of one block, which stay in the first cache. The tables of a pool are packed in
+few arrays and the text is short: compiling is what the first run waits for.
 """
 
 from __future__ import annotations
@@ -15,7 +18,18 @@ import math
 import numpy as np
 from numba import njit
 
-KERNEL_VERSION = 1  # raise when a helper changes: Numba's cache follows the caller's file only
+KERNEL_VERSION = 2  # raise when a helper changes: Numba's cache follows the caller's file only
+
+# The largest draw of hash_exponential is ln(2) * 54 = 37.43: what a larger draw would need cannot be reached.
+_LARGEST_DRAW = 37.5
+
+# Rows of the packed tables of paths.program.PoolProgram, see PoolProgram.packed.
+_HELD_LINEAR, _HELD_INVERSE, _LINE_LINEAR, _LINE_INVERSE, _FUNDING_LINEAR, _FUNDING_INVERSE = range(6)
+_HELD_CONSTANT, _LINE_CONSTANT, _PRICE, _BORROW = range(4)
+_PRICE_FACTOR, _SLICE_START, _SLICE_COUNT = range(3)
+_LEG_ASSET, _LEG_FACTOR, _LEG_INVERSE, _LEG_TIER_START, _LEG_TIER_COUNT = range(5)
+_FLOOR, _FRACTION, _DEDUCTION = range(3)
+_CAP, _WEIGHT = 1, 2
 
 
 @njit(nogil=True, cache=True)
@@ -48,245 +62,224 @@ def _tier_of(value, floors, start, count):
 
 @njit(nogil=True, cache=True)
 def _evaluate(
-    ratio, lowest, highest, factor, held_constant, held_linear, held_inverse, line_constant, line_linear, line_inverse,
-    leg_asset, leg_factor, leg_inverse, leg_notional, leg_tier_start, leg_tier_count,
-    tier_floor, tier_fraction, tier_deduction, price, price_factor, slice_start, slice_count, slice_floor, slice_cap,
-    slice_weight, borrow, paid, want_slope, shortfall, maintenance, slope, held, line, dheld, dline,
+    ratio, span, factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, paid,
+    shortfall, maintenance, slope, work,
 ):  # fmt: skip
-    """Fill shortfall, maintenance [path] and, when asked, slope [factor, path] at one instant.
+    """Fill shortfall, maintenance [path] and slope [factor, path] at one instant.
 
-    ``ratio`` [factor of the generator, path]; ``lowest``, ``highest`` its range over the paths; ``paid`` [asset, path]
-    funding paid so far; ``held``, ``line`` [path] and ``dheld``, ``dline`` [factor, path] are work space.
+    ``ratio`` [factor of the generator, path]; ``span`` [2, factor of the generator] its smallest and largest value over
+    the paths; ``paid`` [asset, path] funding paid so far; ``work`` [7, path] is work space.
     """
     n_paths = shortfall.size
-    n_assets, n_factors = held_linear.shape
+    n_assets, n_factors = coefficient.shape[1:]
+    held, line, weight, unit, value, fraction, deduction = work[0], work[1], work[2], work[3], work[4], work[5], work[6]
+    collapsed = np.empty((2, n_factors))
+    first = np.empty(leg_notional.size, dtype=np.int64)
+    last = np.empty(leg_notional.size, dtype=np.int64)
     shortfall[:] = 0.0
     maintenance[:] = 0.0
-    if want_slope:
-        slope[:, :] = 0.0
-    lin = np.empty(n_factors)
-    inv = np.empty(n_factors)
+    slope[:, :] = 0.0
     for a in range(n_assets):
-        constant = line_constant[a]
+        constant = asset_value[_LINE_CONSTANT, a]
         for f in range(n_factors):
-            lin[f] = line_linear[a, f]
-            inv[f] = line_inverse[a, f]
-        wide = False
-        for k in range(leg_asset.size):
-            if leg_asset[k] != a:
+            collapsed[0, f] = coefficient[_LINE_LINEAR, a, f]
+            collapsed[1, f] = coefficient[_LINE_INVERSE, a, f]
+        # A leg that stays in one tier on all paths is one more linear term; only others look their tier up path by path.
+        for k in range(leg_notional.size):
+            if leg_index[_LEG_ASSET, k] != a:
                 continue
-            g = factor[leg_factor[k]]
-            if leg_inverse[k]:
-                small, large = leg_notional[k] / highest[g], leg_notional[k] / lowest[g]
-            else:
-                small, large = leg_notional[k] * lowest[g], leg_notional[k] * highest[g]
-            first = _tier_of(small, tier_floor, leg_tier_start[k], leg_tier_count[k])
-            last = _tier_of(large, tier_floor, leg_tier_start[k], leg_tier_count[k])
-            if first == last:
-                constant -= tier_deduction[first]
-                if leg_inverse[k]:
-                    inv[leg_factor[k]] += tier_fraction[first] * leg_notional[k]
-                else:
-                    lin[leg_factor[k]] += tier_fraction[first] * leg_notional[k]
-            else:
-                wide = True
+            own, inverse = leg_index[_LEG_FACTOR, k], leg_index[_LEG_INVERSE, k]
+            smallest, largest = span[0, factor[own]], span[1, factor[own]]
+            if inverse:
+                smallest, largest = 1.0 / largest, 1.0 / smallest
+            start, count = leg_index[_LEG_TIER_START, k], leg_index[_LEG_TIER_COUNT, k]
+            # One ulp of room: rounding must not hide a tier that a path at the end of the range reaches.
+            first[k] = _tier_of(leg_notional[k] * smallest * (1.0 - 1e-15), tier[_FLOOR], start, count)
+            last[k] = _tier_of(leg_notional[k] * largest * (1.0 + 1e-15), tier[_FLOOR], start, count)
+            if first[k] == last[k]:
+                constant -= tier[_DEDUCTION, first[k]]
+                collapsed[inverse, own] += tier[_FRACTION, first[k]] * leg_notional[k]
         for p in range(n_paths):
-            held[p] = held_constant[a] - paid[a, p]
+            held[p] = asset_value[_HELD_CONSTANT, a] - paid[a, p]
             line[p] = constant
         for f in range(n_factors):
-            g = factor[f]
-            row = ratio[g]
-            hl, hi, ll, li = held_linear[a, f], held_inverse[a, f], lin[f], inv[f]
-            if hi == 0.0 and li == 0.0:
+            row, linear, inverse_part = ratio[factor[f]], coefficient[_HELD_LINEAR, a, f], coefficient[_HELD_INVERSE, a, f]
+            if inverse_part == 0.0:
                 for p in range(n_paths):
-                    held[p] += hl * row[p]
-                    line[p] += ll * row[p]
-                if want_slope:
-                    for p in range(n_paths):
-                        dheld[f, p] = hl * row[p]
-                        dline[f, p] = ll * row[p]
+                    held[p] += linear * row[p]
+            else:
+                for p in range(n_paths):
+                    held[p] += linear * row[p] + inverse_part / row[p]
+        debt_charge, price_factor = asset_value[_BORROW, a], asset_index[_PRICE_FACTOR, a]
+        for p in range(n_paths):
+            unit[p] = asset_value[_PRICE, a]
+        if price_factor >= 0:
+            row = ratio[factor[price_factor]]
+            for p in range(n_paths):
+                unit[p] *= row[p]
+        begin, count = asset_index[_SLICE_START, a], asset_index[_SLICE_COUNT, a]
+        for p in range(n_paths):
+            amount = held[p]
+            debt = max(-amount, 0.0)
+            rate = 1.0
+            counted = amount
+            if count > 0:
+                counted = -debt
+                rate = 1.0 if amount < 0.0 else 0.0
+            for s in range(begin, begin + count):
+                inside = min(max(amount, slices[_FLOOR, s]), slices[_CAP, s]) - slices[_FLOOR, s]
+                counted += slices[_WEIGHT, s] * inside
+                if slices[_FLOOR, s] <= amount < slices[_CAP, s]:
+                    rate = slices[_WEIGHT, s]
+            weight[p] = rate + debt_charge if amount < 0.0 else rate
+            held[p] = counted
+            line[p] += debt_charge * debt
+        for f in range(n_factors):
+            row = ratio[factor[f]]
+            held_linear, held_inverse = coefficient[_HELD_LINEAR, a, f], coefficient[_HELD_INVERSE, a, f]
+            line_linear, line_inverse = collapsed[0, f], collapsed[1, f]
+            if held_inverse == 0.0 and line_inverse == 0.0:
+                for p in range(n_paths):
+                    line[p] += line_linear * row[p]
+                    slope[f, p] += (line_linear - weight[p] * held_linear) * row[p] * unit[p]
             else:
                 for p in range(n_paths):
                     reciprocal = 1.0 / row[p]
-                    held[p] += hl * row[p] + hi * reciprocal
-                    line[p] += ll * row[p] + li * reciprocal
-                if want_slope:
-                    for p in range(n_paths):
-                        reciprocal = 1.0 / row[p]
-                        dheld[f, p] = hl * row[p] - hi * reciprocal
-                        dline[f, p] = ll * row[p] - li * reciprocal
-        if wide:
-            for k in range(leg_asset.size):
-                if leg_asset[k] != a:
-                    continue
-                g = factor[leg_factor[k]]
-                inverse = leg_inverse[k]
-                start, count = leg_tier_start[k], leg_tier_count[k]
-                if inverse:
-                    small, large = leg_notional[k] / highest[g], leg_notional[k] / lowest[g]
-                else:
-                    small, large = leg_notional[k] * lowest[g], leg_notional[k] * highest[g]
-                if _tier_of(small, tier_floor, start, count) == _tier_of(large, tier_floor, start, count):
-                    continue
-                for p in range(n_paths):
-                    value = leg_notional[k] / ratio[g, p] if inverse else leg_notional[k] * ratio[g, p]
-                    t = _tier_of(value, tier_floor, start, count)
-                    line[p] += tier_fraction[t] * value - tier_deduction[t]
-                    if want_slope:
-                        change = tier_fraction[t] * value
-                        dline[leg_factor[k], p] += -change if inverse else change
-        plain = slice_count[a] == 0 and borrow[a] == 0.0 and price_factor[a] < 0
-        if plain:
+                    line[p] += line_linear * row[p] + line_inverse * reciprocal
+                    change = (line_linear - weight[p] * held_linear) * row[p]
+                    slope[f, p] += (change - (line_inverse - weight[p] * held_inverse) * reciprocal) * unit[p]
+        for k in range(leg_notional.size):
+            if leg_index[_LEG_ASSET, k] != a or first[k] == last[k]:
+                continue
+            own, inverse = leg_index[_LEG_FACTOR, k], leg_index[_LEG_INVERSE, k]
+            row = ratio[factor[own]]
             for p in range(n_paths):
-                shortfall[p] += (line[p] - held[p]) * price[a]
-                maintenance[p] += line[p] * price[a]
-            if want_slope:
-                for f in range(n_factors):
-                    for p in range(n_paths):
-                        slope[f, p] += (dline[f, p] - dheld[f, p]) * price[a]
-            continue
+                value[p] = leg_notional[k] / row[p] if inverse else leg_notional[k] * row[p]
+                fraction[p] = tier[_FRACTION, first[k]]
+                deduction[p] = tier[_DEDUCTION, first[k]]
+            for s in range(first[k] + 1, last[k] + 1):
+                for p in range(n_paths):
+                    if value[p] >= tier[_FLOOR, s]:
+                        fraction[p] = tier[_FRACTION, s]
+                        deduction[p] = tier[_DEDUCTION, s]
+            sign = -1.0 if inverse else 1.0
+            for p in range(n_paths):
+                line[p] += fraction[p] * value[p] - deduction[p]
+                slope[own, p] += sign * fraction[p] * value[p] * unit[p]
         for p in range(n_paths):
-            amount = held[p]
-            counted = amount
-            weight = 1.0
-            if slice_count[a] > 0:
-                counted = min(amount, 0.0)
-                weight = 1.0 if amount < 0.0 else 0.0
-                for s in range(slice_start[a], slice_start[a] + slice_count[a]):
-                    inside = min(max(amount, slice_floor[s]), slice_cap[s]) - slice_floor[s]
-                    counted += slice_weight[s] * inside
-                    if slice_floor[s] <= amount < slice_cap[s]:
-                        weight = slice_weight[s]
-            debt = max(-amount, 0.0)
-            unit = price[a]
-            if price_factor[a] >= 0:
-                unit *= ratio[factor[price_factor[a]], p]
-            required = line[p] + borrow[a] * debt
-            shortfall[p] += (required - counted) * unit
-            maintenance[p] += required * unit
-            if want_slope:
-                if amount < 0.0:
-                    weight += borrow[a]
-                for f in range(n_factors):
-                    slope[f, p] += (dline[f, p] - weight * dheld[f, p]) * unit
-                if price_factor[a] >= 0:
-                    slope[price_factor[a], p] += (required - counted) * unit
+            maintenance[p] += line[p] * unit[p]
+            shortfall[p] += (line[p] - held[p]) * unit[p]
+        if price_factor >= 0:
+            for p in range(n_paths):
+                slope[price_factor, p] += (line[p] - held[p]) * unit[p]
+
+
+@njit(nogil=True, cache=True)
+def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, work, within, pressure, maximum,
+            liquidation_step, call_step):  # fmt: skip
+    """Fill work rows 0 to 2: highest end of the step, level of a call, local variance where a draw can matter."""
+    n_paths = maximum.size
+    now, ago = node % 2, (node + 1) % 2
+    top, call, needed, common, own = work[0], work[1], work[2], work[3], work[4]
+    common[:] = 0.0
+    own[:] = 0.0
+    for f in range(factor.size):
+        row = deviation[factor[f]]
+        b = loading[factor[f]]
+        rest = 1.0 - b * b
+        for p in range(n_paths):
+            move = 0.5 * (slopes[now, f, p] + slopes[ago, f, p]) * row[p]
+            common[p] += b * move
+            own[p] += rest * move * move
+    for p in range(n_paths):
+        x, y = shortfalls[ago, p], shortfalls[now, p]
+        variance = common[p] * common[p] + own[p]
+        call[p] = -pressure * max(maintenances[ago, p], maintenances[now, p])
+        top[p] = max(x, y)
+        # The lowest level that still matters on this path; the bridge is drawn only if it can be reached.
+        level = maximum[p] if within else np.inf
+        level = min(level, 0.0 if liquidation_step[p] < 0 else np.inf)
+        level = min(level, call[p] if call_step[p] < 0 else np.inf)
+        reach = level <= top[p] or 2.0 * (level - x) * (level - y) < _LARGEST_DRAW * variance
+        needed[p] = variance if reach else 0.0
 
 
 @njit(nogil=True, cache=True)
 def run_pool(
-    close, low, high, deviation, close_range, low_range, high_range, loading, hours, horizon, key, first_path,
-    factor, held_constant, held_linear, held_inverse, line_constant, line_linear, line_inverse,
-    funding_linear, funding_inverse, has_funding, leg_asset, leg_factor, leg_inverse, leg_notional, leg_tier_start,
-    leg_tier_count, tier_floor, tier_fraction, tier_deduction, price, price_factor, slice_start, slice_count,
-    slice_floor, slice_cap, slice_weight, borrow, call_ratio,
-    maximum, maximum_step, liquidation_step, call_step,
+    level, span, deviation, loading, hours, first_step, horizon, key, first_path,
+    factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, pressure, has_funding,
+    paid, shortfalls, maintenances, slopes, maximum, passage,
 ):  # fmt: skip
-    """Follow one pool along one block; fill maximum, maximum_step, liquidation_step and call_step [path].
+    """Follow one pool along some steps of one block; carry its state and results on.
 
-    ``close``, ``low``, ``high`` [step, factor, path] are ratios to the level at the start, ``deviation`` the standard
-    deviation of the log return inside each step; ``*_range`` [2, step, factor] the smallest and largest ratio over the
-    paths; ``key`` the random key of this pool; ``first_path`` the number of the block's first path.
+    Parameters
+    ----------
+    level : array [3, node, factor of the generator, path]
+        Ratios to the level at the start: closes, lows, highs. Node 0 is the close before the first step here; it is
+        evaluated only when ``first_step`` is 0, as the start of the run.
+    span : array [2, 3, node, factor of the generator]
+        Smallest and largest ratio over the paths.
+    deviation : array [step, factor of the generator, path]
+        Standard deviation of the log return inside each step.
+    first_step, horizon : int
+        Steps done before this call; last step that counts for the maximum.
+    key, first_path : int
+        Random key of this pool and number of the block's first path.
+    factor ... slices :
+        ``PoolProgram.packed``.
+    pressure : float
+        Coverage ratio of a margin call - 1.
+    paid : array [asset, path]
+        Funding paid so far.
+    shortfalls, maintenances, slopes : array [2, ...]
+        State at even and odd nodes.
+    maximum : array [path], passage : int array [3, path]
+        Results so far; -inf and -1 before the start. Rows of ``passage``: step of the maximum, of liquidation, of the
+        call.
     """
-    n_steps, _, n_paths = close.shape
-    n_assets, n_factors = held_linear.shape
-    several = n_factors > 1
-    paid = np.zeros((n_assets, n_paths))
-    shortfall = np.empty(n_paths)
-    maintenance = np.empty(n_paths)
-    slope = np.zeros((n_factors, n_paths))
-    held = np.empty(n_paths)
-    line = np.empty(n_paths)
-    dheld = np.zeros((n_factors, n_paths))
-    dline = np.zeros((n_factors, n_paths))
-    before = np.empty(n_paths)
-    required_before = np.empty(n_paths)
-    slope_before = np.zeros((n_factors, n_paths))
-    common = np.empty(n_paths)
-    own = np.empty(n_paths)
-    ones = np.ones((close.shape[1], n_paths))
-    unit = np.ones(close.shape[1])
-    # A pool of one factor is seen at the low and at the high of a step, others at its close. One call site keeps the
-    # compiled kernel small; node -1 is the start.
-    n_sides = 1 if several else 2
-    for node in range(-1, n_steps):
-        if has_funding and node >= 0:
-            for a in range(n_assets):
-                for f in range(n_factors):
-                    fl, fi = funding_linear[a, f] * hours, funding_inverse[a, f] * hours
-                    if fl == 0.0 and fi == 0.0:
+    n_paths = maximum.size
+    several = factor.size > 1
+    work = np.empty((7, n_paths))
+    top, call, needed = work[0], work[1], work[2]
+    maximum_step, liquidation_step, call_step = passage[0], passage[1], passage[2]
+    for n in range(0 if first_step == 0 else 1, level.shape[1]):
+        node = first_step + n
+        if has_funding and n > 0:
+            for a in range(paid.shape[0]):
+                for f in range(factor.size):
+                    linear = coefficient[_FUNDING_LINEAR, a, f] * hours
+                    inverse = coefficient[_FUNDING_INVERSE, a, f] * hours
+                    if linear == 0.0 and inverse == 0.0:
                         continue
-                    row = close[node - 1, factor[f]] if node > 0 else ones[0]
+                    row = level[0, n - 1, factor[f]]
                     for p in range(n_paths):
-                        paid[a, p] += fl * row[p] + fi / row[p]
-        for side in range(n_sides):
-            if node < 0:
-                ratio, smallest, largest = ones, unit, unit
-            elif several:
-                ratio, smallest, largest = close[node], close_range[0, node], close_range[1, node]
-            elif side == 0:
-                ratio, smallest, largest = low[node], low_range[0, node], low_range[1, node]
-            else:
-                ratio, smallest, largest = high[node], high_range[0, node], high_range[1, node]
+                        paid[a, p] += linear * row[p] + inverse / row[p]
+        # A pool of one factor is seen at the low and at the high of a step, others at its close.
+        for side in range(0 if several else 1, 1 if several else 3):
             _evaluate(
-                ratio, smallest, largest, factor, held_constant, held_linear, held_inverse, line_constant, line_linear,
-                line_inverse, leg_asset, leg_factor, leg_inverse, leg_notional, leg_tier_start, leg_tier_count,
-                tier_floor, tier_fraction, tier_deduction, price, price_factor, slice_start, slice_count, slice_floor,
-                slice_cap, slice_weight, borrow, paid, several, shortfall, maintenance, slope, held, line, dheld, dline,
+                level[side, n], span[:, side, n], factor, coefficient, asset_value, asset_index, leg_index,
+                leg_notional, tier, slices, paid, shortfalls[node % 2], maintenances[node % 2], slopes[node % 2], work,
             )  # fmt: skip
-            if several and node >= 0:
-                continue
-            for p in range(n_paths):
-                value = shortfall[p]
-                if node < 0 and side == 0:
-                    maximum[p] = value
-                    maximum_step[p] = 0
-                    liquidation_step[p] = -1
-                    call_step[p] = -1
-                if node < horizon and value > maximum[p]:
-                    maximum[p] = value
-                    maximum_step[p] = node + 1
-                if value >= 0.0 and liquidation_step[p] < 0:
-                    liquidation_step[p] = node + 1
-                if value >= -(call_ratio - 1.0) * maintenance[p] and call_step[p] < 0:
-                    call_step[p] = node + 1
-        if not several:
-            continue
-        if node >= 0:
-            common[:] = 0.0
-            own[:] = 0.0
-            for f in range(n_factors):
-                g = factor[f]
-                b = loading[g]
-                rest = 1.0 - b * b
+            within = node <= horizon
+            if several and n > 0:
+                _bridge(
+                    deviation[n - 1], factor, loading, slopes, shortfalls, maintenances, node, work, within, pressure,
+                    maximum, liquidation_step, call_step,
+                )  # fmt: skip
                 for p in range(n_paths):
-                    move = 0.5 * (slope[f, p] + slope_before[f, p]) * deviation[node, g, p]
-                    common[p] += b * move
-                    own[p] += rest * move * move
+                    if needed[p] > 0.0:
+                        x, y = shortfalls[(node + 1) % 2, p], shortfalls[node % 2, p]
+                        draw = hash_exponential(key, node - 1, first_path + p)
+                        top[p] = 0.5 * (x + y + math.sqrt((y - x) * (y - x) + 2.0 * needed[p] * draw))
+            else:
+                for p in range(n_paths):
+                    top[p] = shortfalls[node % 2, p]
+                    call[p] = -pressure * maintenances[node % 2, p]
             for p in range(n_paths):
-                x, y = before[p], shortfall[p]
-                variance = common[p] * common[p] + own[p]
-                call_level = -(call_ratio - 1.0) * max(required_before[p], maintenance[p])
-                top = max(x, y)
-                # The lowest level that still matters on this path; the bridge is drawn only if it can be reached.
-                level = np.inf
-                if node < horizon:
-                    level = maximum[p]
-                if liquidation_step[p] < 0:
-                    level = min(level, 0.0)
-                if call_step[p] < 0:
-                    level = min(level, call_level)
-                if variance > 0.0 and (level <= top or 2.0 * (level - x) * (level - y) < 37.0 * variance):
-                    draw = hash_exponential(key, node, first_path + p)
-                    top = 0.5 * (x + y + math.sqrt((y - x) * (y - x) + 2.0 * variance * draw))
-                if node < horizon and top > maximum[p]:
-                    maximum[p] = top
-                    maximum_step[p] = node + 1
-                if top >= 0.0 and liquidation_step[p] < 0:
-                    liquidation_step[p] = node + 1
-                if top >= call_level and call_step[p] < 0:
-                    call_step[p] = node + 1
-        for p in range(n_paths):
-            before[p] = shortfall[p]
-            required_before[p] = maintenance[p]
-        slope_before, slope = slope, slope_before
+                if within and top[p] > maximum[p]:
+                    maximum[p] = top[p]
+                    maximum_step[p] = node
+                if top[p] >= 0.0 and liquidation_step[p] < 0:
+                    liquidation_step[p] = node
+                if top[p] >= call[p] and call_step[p] < 0:
+                    call_step[p] = node

@@ -65,6 +65,40 @@ class PoolProgram:
         """Number of factors that move this pool."""
         return int(self.factor.size)
 
+    def packed(self) -> tuple[Index, Array, Array, Index, Index, Array, Array, Array]:
+        """Return the tables in the order of the kernel's arguments, few arrays with named rows.
+
+        ``factor``; coefficients [6, asset, factor]; values and indices [row, asset]; leg indices [5, leg] and notional
+        [leg]; tiers and slices [3, row]. The kernel names the rows.
+        """
+        return (
+            self.factor,
+            np.stack(
+                [
+                    self.held_linear,
+                    self.held_inverse,
+                    self.line_linear,
+                    self.line_inverse,
+                    self.funding_linear,
+                    self.funding_inverse,
+                ]
+            ),
+            np.stack([self.held_constant, self.line_constant, self.price, self.borrow]),
+            np.stack([self.price_factor, self.slice_start, self.slice_count]),
+            np.stack(
+                [
+                    self.leg_asset,
+                    self.leg_factor,
+                    self.leg_inverse.astype(np.int64),
+                    self.leg_tier_start,
+                    self.leg_tier_count,
+                ]
+            ),
+            np.ascontiguousarray(self.leg_notional),
+            np.stack([self.tier_floor, self.tier_fraction, self.tier_deduction]),
+            np.stack([self.slice_floor, self.slice_cap, self.slice_weight]),
+        )
+
 
 def compile_pool(pool: MarginPool, factors: Sequence[str]) -> PoolProgram:
     """Return the program of a pool.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from margincover.model.pool import MarginPool
 from margincover.model.results import TailRecord
+from margincover.model.scenario import ScenarioBlock
 from margincover.numeric.arrays import Vector
 from margincover.paths import reference
 from margincover.paths.program import PoolProgram
@@ -88,8 +89,7 @@ class TailCollector:
 
 def candidates(
     program: PoolProgram,
-    close: Array,
-    deviation: Array,
+    block: ScenarioBlock,
     maximum: Array,
     maximum_step: NDArray[np.int32],
     threshold: float,
@@ -100,7 +100,8 @@ def candidates(
 
     Parameters
     ----------
-    close, deviation : array [step, factor of the generator, path]
+    block : ScenarioBlock
+        Only what the candidates need of it is turned into ratios.
     maximum : Array [path]
     maximum_step : array [path]
     """
@@ -108,9 +109,9 @@ def candidates(
     step = maximum_step[rows]
     factor = program.factor[:, None]
     last = np.maximum(step - 1, 0)
-    after = np.where(step > 0, close[last, factor, rows], 1.0)
-    before = np.where(step > 1, close[np.maximum(step - 2, 0), factor, rows], 1.0)
-    paid_after, paid_before = _paid(program, close, rows, step, hours)
+    after = np.where(step > 0, np.exp(block.close_log[last, factor, rows]), 1.0)
+    before = np.where(step > 1, np.exp(block.close_log[np.maximum(step - 2, 0), factor, rows]), 1.0)
+    paid_after, paid_before = _paid(program, block.close_log, rows, step, hours)
     return TailStates(
         path=(rows + first_path).astype(np.int64),
         maximum=maximum[rows],
@@ -119,12 +120,12 @@ def candidates(
         before=before,
         paid_after=paid_after,
         paid_before=paid_before,
-        deviation=deviation[last, factor, rows],
+        deviation=np.sqrt(block.step_variance[last, factor, rows]),
     )
 
 
 def _paid(
-    program: PoolProgram, close: Array, rows: NDArray[np.int64], step: NDArray[np.int32], hours: float
+    program: PoolProgram, close_log: Array, rows: NDArray[np.int64], step: NDArray[np.int32], hours: float
 ) -> tuple[Array, Array]:
     """Return funding paid [asset, path] by the end and by the start of the step of the maximum."""
     n_assets = program.held_linear.shape[0]
@@ -133,7 +134,7 @@ def _paid(
         return zero, zero.copy()
     longest = int(step.max())
     nodes = np.ones((longest, program.n_factors, rows.size))
-    nodes[1:] = close[: longest - 1, program.factor][:, :, rows]
+    np.exp(close_log[: longest - 1, program.factor][:, :, rows], out=nodes[1:])
     each = np.einsum("af,tfp->tap", program.funding_linear, nodes)
     each = (each + np.einsum("af,tfp->tap", program.funding_inverse, 1.0 / nodes)) * hours
     total = np.concatenate([zero[None], np.cumsum(each, axis=0)])

@@ -23,8 +23,18 @@ from margincover.report.headline import (
     coverage_headline,
     status_headline,
 )
-from margincover.report.parts import at_horizon, ordered_contributions, pool_probability
+from margincover.report.parts import at_horizon, pool_probability
+from margincover.report.terminal_detail import contribution_table, probability_table
 from margincover.units import format_duration
+
+__all__ = [
+    "contribution_table",
+    "coverage_table",
+    "probability_table",
+    "provenance_panel",
+    "reconciliation_table",
+    "status_table",
+]
 
 _STYLES = {
     "breach": "bold red",
@@ -137,62 +147,6 @@ def coverage_table(result: CoverageResult) -> RenderableType:
     )
 
 
-def probability_table(result: CoverageResult) -> RenderableType:
-    """Return the probabilities of liquidation and of a margin call by horizon, the whole book first."""
-    names: list[str] = []
-    spans: list[str] = []
-    liquidation: list[str] = []
-    call: list[str] = []
-    for entry in result.any_liquidation if result.pools else ():
-        names.append("any pool" if not spans else "")
-        spans.append(format_duration(entry.horizon_s))
-        liquidation.append(fmt.probability(entry.liquidation, field="any pool: liquidation"))
-        call.append(fmt.probability(entry.margin_call, field="any pool: margin call"))
-    for pool in result.pools:
-        for number, entry in enumerate(pool.probabilities):
-            names.append(pool.status.pool_id if number == 0 else "")
-            spans.append(format_duration(entry.horizon_s))
-            liquidation.append(pool_probability(pool.status, entry.liquidation))
-            call.append(pool_probability(pool.status, entry.margin_call))
-    return FittedTable(
-        title="Probability within a horizon (95 % interval)",
-        columns=[
-            Column(title="Pool", cells=names, justify="left", name=True),
-            Column(title="Within", cells=spans),
-            Column(title="Liquidation", cells=liquidation),
-            Column(title="Margin call", cells=call),
-        ],
-        empty="no pools",
-        note=f"{result.n_paths:,} paths; '<' and '>' are the end of the interval where no or every path was hit."
-        if names
-        else "",
-    )
-
-
-def contribution_table(result: CoverageResult) -> RenderableType:
-    """Return what makes up the Expected Shortfall of each pool: start, factors, funding, remainder, sum."""
-    names: list[str] = []
-    labels: list[str] = []
-    amounts: list[str] = []
-    for pool in result.pools:
-        for label, amount in [*ordered_contributions(pool), ("RCES", pool.rces.value)]:
-            names.append(pool.status.pool_id if label == "start" or not names else "")
-            labels.append("= RCES" if label == "RCES" else label)
-            amounts.append(_up(amount, pool.status))
-    return FittedTable(
-        title="What makes the requirement",
-        columns=[
-            Column(title="Pool", cells=names, justify="left", name=True),
-            Column(title="Part", cells=labels, justify="left"),
-            Column(title="Amount", cells=amounts),
-        ],
-        empty="no pools",
-        note="Mean over the worst paths: shortfall (maintenance - equity) now, then its change by factor."
-        if names
-        else "",
-    )
-
-
 def reconciliation_table(result: StatusResult | CoverageResult) -> RenderableType:
     """Return our figures beside the venues' own, largest difference first."""
     lines = sorted(result.reconciliation, key=lambda line: -abs(_sortable(fmt.difference_bps(line))))
@@ -215,7 +169,7 @@ def provenance_panel(provenance: Provenance) -> RenderableType:
     scenario = provenance.scenario
     if scenario:
         end = f", data to {scenario['as_of'][:10]}" if scenario.get("as_of") else ""
-        parts.append(Text(f"Scenarios: {scenario['label']}{end}"))
+        parts.append(Text(f"Scenarios: {scenario.get('label') or scenario.get('method', 'own generator')}{end}"))
     if provenance.not_modelled:
         parts.append(Text(f"Not modelled: {'; '.join(provenance.not_modelled)}"))
     if provenance.editions:

@@ -178,6 +178,17 @@ def _short(value: float, digits: int = 5) -> float:
     return float(f"{value:.{digits}g}")
 
 
+def _funding_json(funding: FundingStatistics | None) -> Json:
+    if funding is None:
+        return None
+    return {
+        "mean_per_hour": _short(funding.mean_per_hour, 3),
+        "pessimistic_per_hour": _short(funding.pessimistic_per_hour, 3),
+        "window": funding.window,
+        "source": funding.source,
+    }
+
+
 def to_json(calibration: Calibration) -> str:
     """Return JSON text with 5 significant digits, correlation with 4 decimals.
 
@@ -186,14 +197,6 @@ def to_json(calibration: Calibration) -> str:
     rows: list[Json] = []
     for row in calibration.factors:
         level = _short(row.long_run_volatility_annual)
-        funding: Json = None
-        if row.funding is not None:
-            funding = {
-                "mean_per_hour": _short(row.funding.mean_per_hour, 3),
-                "pessimistic_per_hour": _short(row.funding.pessimistic_per_hour, 3),
-                "window": row.funding.window,
-                "source": row.funding.source,
-            }
         rows.append(
             {
                 "factor": row.factor,
@@ -209,7 +212,7 @@ def to_json(calibration: Calibration) -> str:
                 "window": row.window,
                 "n_bars": row.n_bars,
                 "source": row.source,
-                "funding": funding,
+                "funding": _funding_json(row.funding),
             }
         )
     data: dict[str, Json] = {

@@ -107,13 +107,7 @@ class FilteredHistorical:
         InputError
             For a missing factor, constant prices, fewer than 1,500 joint bars, or a block longer than the gaps allow.
         """
-        bars = joint_bars(history, factors)
-        if bars.n_usable < MIN_JOINT_BARS:
-            raise InputError(
-                f"{bars.n_usable} joint bars of {', '.join(bars.factors)}",
-                field="history",
-                allowed=f"at least {MIN_JOINT_BARS} bars that every coin has",
-            )
+        bars = _enough_bars(history, factors)
         if window_bars < 2:
             raise InputError(f"was {window_bars}", field="window_bars", allowed="an integer >= 2")
         filters = [_filter(bars, f, window_bars=window_bars) for f in range(len(bars.factors))]
@@ -158,6 +152,17 @@ class FilteredHistorical:
         shift = np.ascontiguousarray(self._shift[:, np.arange(n_steps) % self.block_bars].T)
         close, low, high, variance = gjr_bar_paths(self._bars, index, season, self._garch, self._convexity, shift)
         return ScenarioBlock(close_log=close, low_log=low, high_log=high, step_variance=variance)
+
+
+def _enough_bars(history: History, factors: Sequence[str]) -> JointBars:
+    bars = joint_bars(history, factors)
+    if bars.n_usable < MIN_JOINT_BARS:
+        raise InputError(
+            f"{bars.n_usable} joint bars of {', '.join(bars.factors)}",
+            field="history",
+            allowed=f"at least {MIN_JOINT_BARS} bars that every coin has",
+        )
+    return bars
 
 
 def _filter(bars: JointBars, f: int, *, window_bars: int) -> _Filter:

@@ -1,0 +1,75 @@
+"""Cut a block of log paths into slabs of steps, as ratios, small enough for the cache of one processor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margincover.model.scenario import ScenarioBlock
+from margincover.paths.program import PoolProgram
+
+Array = NDArray[np.float64]
+
+# Closes and deviations of one slab, in bytes: half of a small second-level cache, so that every pool finds them there.
+_SLAB_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slab:
+    """Some steps of a block as ratios to the level at the start.
+
+    ``level`` [close, low, high; node; factor; path], node 0 the close before the first step; ``span`` [smallest,
+    largest; close, low, high; node; factor] over the paths; ``deviation`` [step, factor, path]. Rows that no pool reads
+    are not filled. The arrays are used again for the next slab.
+    """
+
+    first_step: int
+    level: Array
+    span: Array
+    deviation: Array
+
+
+class Slabs:
+    """How blocks of one run are cut, and which of their rows the pools read."""
+
+    def __init__(self, programs: Sequence[PoolProgram], *, n_factors: int, n_paths: int) -> None:
+        self.n_factors, self.n_paths = n_factors, n_paths
+        # The low and the high are read by pools of one factor alone, the range by pools with tiers.
+        self.extreme = sorted({int(program.factor[0]) for program in programs if program.n_factors == 1})
+        self.several = any(program.n_factors > 1 for program in programs)
+        self.tiered = any(program.leg_notional.size > 0 for program in programs)
+        self.steps = max(4, _SLAB_BYTES // (2 * 8 * n_factors * n_paths))
+
+    def of(self, block: ScenarioBlock) -> Iterator[Slab]:
+        """Return the slabs of a block in the order of time."""
+        n_steps = block.close_log.shape[0]
+        size = min(self.steps, n_steps)
+        level = np.ones((3, size + 1, self.n_factors, self.n_paths))
+        span = np.ones((2, 3, size + 1, self.n_factors))
+        deviation = np.zeros((size, self.n_factors, self.n_paths))
+        for first in range(0, n_steps, size):
+            n = min(size, n_steps - first)
+            part = slice(first, first + n)
+            if first:
+                level[:, 0] = level[:, size]
+            np.exp(block.close_log[part], out=level[0, 1 : n + 1])
+            for factor in self.extreme:
+                np.exp(block.low_log[part, factor], out=level[1, 1 : n + 1, factor])
+                np.exp(block.high_log[part, factor], out=level[2, 1 : n + 1, factor])
+            if self.several:
+                np.sqrt(block.step_variance[part], out=deviation[:n])
+            if self.tiered:
+                self._fill_span(level[:, 1 : n + 1], span[:, :, 1 : n + 1])
+            yield Slab(first_step=first, level=level[:, : n + 1], span=span[:, :, : n + 1], deviation=deviation[:n])
+
+    def _fill_span(self, level: Array, span: Array) -> None:
+        if self.several:
+            np.min(level[0], axis=2, out=span[0, 0])
+            np.max(level[0], axis=2, out=span[1, 0])
+        for factor in self.extreme:
+            for side in (1, 2):
+                np.min(level[side, :, factor], axis=1, out=span[0, side, :, factor])
+                np.max(level[side, :, factor], axis=1, out=span[1, side, :, factor])

@@ -1,0 +1,191 @@
+"""Build: from the facts of a case to the account that goes through the product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from margincover.model.position import Bucket
+from tests.reference.verify.account import AccountSpec, PositionSpec
+from tests.reference.verify.cases import Case, UnsupportedError
+from tests.reference.verify.facts import Facts, as_number, half_unit, position_rows, side_of, tier_rows
+
+# The words by which the families outside the product are known, and what to say of them.
+OUT_OF_SCOPE = (
+    ("option", "options"),
+    ("portfolio", "portfolio margin"),
+    ("span", "portfolio margin"),
+    ("multi-asset", "multi-assets mode"),
+    ("multi_asset", "multi-assets mode"),
+    ("multiasset", "multi-assets mode"),
+    ("borrow", "borrowing"),
+    ("interest", "interest"),
+    ("insurance", "insurance fund and auto-deleveraging"),
+    ("adl score", "auto-deleveraging"),
+    ("order cost", "cost of an order before it is placed"),
+    ("uta pm", "portfolio margin"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What an adaptor decides of a case before its positions are read.
+
+    ``symbols`` stand in, in this order, where a case names none. ``own_symbol`` turns a written symbol into one that
+    the venue's rulebook reads. ``fill`` may change a position with the facts that only this venue states.
+    """
+
+    venue: str
+    mode: str
+    as_of: datetime
+    symbols: Sequence[str]
+    isolated: bool
+    inverse: bool = False
+    fee: float | None = None
+    ratio_is_equity_over_maintenance: bool = False
+    bankruptcy_without_fee: bool = True
+    own_symbol: Callable[[str], str] = str
+    fill: Callable[[PositionSpec, Facts], PositionSpec] = lambda spec, facts: spec
+
+
+def refuse_out_of_scope(case: Case) -> None:
+    """Raise UnsupportedError for families that the product does not model, by the words of the case."""
+    if case.provenance == "synthetic_fixture":
+        raise UnsupportedError("synthetic fixture: written by hand in another project, not an exchange's own numbers")
+    for word, family in OUT_OF_SCOPE:
+        if word in case.family:
+            raise UnsupportedError(f"family not modelled: {family} ({case.venue} {case.product}, {case.account_mode})")
+
+
+def describe(case: Case, setting: Setting, *, side: int | None = None) -> AccountSpec:
+    """Return the account of a case.
+
+    Parameters
+    ----------
+    side : int or None
+        Side of a position whose facts say none; None takes the sign of its quantity.
+
+    Raises
+    ------
+    UnsupportedError
+        If the inputs describe no position.
+    """
+    rows = position_rows(case)
+    names = iter(setting.symbols)
+    written: dict[str, str] = {}
+    positions = []
+    for label, facts in rows:
+        symbol = facts.text("symbol")
+        if symbol is None:
+            # The legs of one symbol stand under its sides; otherwise each unnamed position gets a symbol of its own.
+            shared = label in ("both", "long", "short")
+            symbol = written.setdefault("leg", next(names)) if shared and "leg" not in written else (
+                written["leg"] if shared else next(names)
+            )
+        positions.append(_position(setting, setting.own_symbol(symbol), label, facts, side))
+    positions = _with_buckets(case, positions, rows)
+    account = Facts(*case.layers)
+    wallet, equity = account.number("wallet"), account.number("equity")
+    cross = [position for position in positions if not position.isolated]
+    target = _target(case, positions, account)
+    return AccountSpec(
+        venue=setting.venue,
+        mode=setting.mode,
+        as_of=setting.as_of,
+        positions=tuple(positions),
+        wallet=wallet if cross else None,
+        equity=equity if cross and wallet is None else None,
+        aside=_aside(account, positions, rows) if cross else None,
+        fee=setting.fee if setting.fee is not None else account.number("fee"),
+        ratio_is_equity_over_maintenance=setting.ratio_is_equity_over_maintenance,
+        bankruptcy_without_fee=setting.bankruptcy_without_fee,
+        target=target,
+        money_half_unit=max(half_unit(account.raw(name)) for name in ("wallet", "equity", "collateral")),
+    )
+
+
+def _position(setting: Setting, symbol: str, label: str, facts: Facts, side: int | None) -> PositionSpec:
+    quantity, entry, mark = facts.number("quantity"), facts.number("entry"), facts.number("mark")
+    notional = facts.number("notional")
+    if quantity is None and notional is not None:
+        # A bare notional: as many units at the stated price, or at a price of 1, as make it up.
+        price = mark or entry or 1.0
+        mark = mark or price
+        quantity = notional * price if setting.inverse else notional / price
+    if not quantity:
+        raise UnsupportedError(f"no position in the inputs (keys {', '.join(sorted(_keys(facts)))})")
+    if mark is None and entry is None:
+        if notional is None:
+            raise UnsupportedError("neither entry nor mark in the inputs")
+        mark = quantity / notional if setting.inverse else notional / quantity
+    direction = facts.side or (side_of(label) if label in ("long", "short") else None) or side
+    leverage = facts.number("leverage")
+    tiers = facts.named("tiers", "brackets")
+    return setting.fill(
+        PositionSpec(
+            symbol=symbol,
+            label=label,
+            contracts=quantity if direction is None else direction * abs(quantity),
+            # A case without a mark is a fresh position: its mark is its entry.
+            mark=abs(mark if mark is not None else entry or 0.0),
+            entry=entry,
+            isolated=setting.isolated,
+            leverage=leverage,
+            collateral=facts.number("collateral") if setting.isolated else None,
+            extra_collateral=facts.number("extra") or 0.0,
+            rate=facts.number("rate"),
+            deduction=facts.number("deduction"),
+            multiplier=facts.number("multiplier"),
+            tick=facts.number("tick"),
+            tiers=tier_rows(tiers) if tiers is not None and facts.number("rate") is None else (),
+        ),
+        facts,
+    )
+
+
+def _keys(facts: Facts) -> list[str]:
+    return [key for layer in facts.layers for key in layer]
+
+
+def _with_buckets(
+    case: Case, positions: Sequence[PositionSpec], rows: Sequence[tuple[str, Facts]]
+) -> list[PositionSpec]:
+    """Return the positions in hedge mode's buckets where a symbol has several, or the payload says so."""
+    symbols = [position.symbol for position in positions]
+    done = []
+    for position, (label, facts) in zip(positions, rows, strict=True):
+        stated = str(facts.named("positionSide", "posSide") or "").upper()
+        index = as_number(facts.named("positionIdx"))
+        hedged = stated in ("LONG", "SHORT") or index in (1.0, 2.0)
+        if (symbols.count(position.symbol) > 1 and label != "both" and stated != "BOTH") or hedged:
+            position = replace(position, bucket=Bucket.LONG if position.contracts > 0 else Bucket.SHORT)
+        done.append(position)
+    return done
+
+
+def _target(case: Case, positions: Sequence[PositionSpec], account: Facts) -> int:
+    """Return the position that unnamed figures are about."""
+    named = account.named("liquidation_price_of", "of", "target", "for_symbol")
+    for number, position in enumerate(positions):
+        if isinstance(named, str) and named.lower() in (position.symbol.lower(), position.label.lower()):
+            return number
+    if len(positions) > 1:
+        # A captured account with several positions names the one in question by its own size and entry.
+        context = Facts(case.layers[0])
+        size, entry = context.number("quantity"), context.number("entry")
+        for number, position in enumerate(positions):
+            if size is not None and abs(abs(position.contracts) - abs(size)) <= 1e-12 and entry in (None, position.entry):
+                return number
+    return 0
+
+
+def _aside(
+    account: Facts, positions: Sequence[PositionSpec], rows: Sequence[tuple[str, Facts]]
+) -> float | None:
+    """Return the frozen headroom of positions given as sums only; None where every position is listed."""
+    maintenance, profit = account.number("other_maintenance"), account.number("other_profit")
+    if len(positions) > 1 or (maintenance is None and profit is None):
+        return None
+    aside = (profit or 0.0) - (maintenance or 0.0)
+    return aside if aside != 0.0 else None
