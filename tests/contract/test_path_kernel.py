@@ -13,47 +13,58 @@ from margincover.model.pool import AssetTable, MarginPool
 from margincover.model.scenario import ScenarioBlock
 from margincover.numeric.arrays import frozen, frozen_index
 from margincover.paths import kernels, reference
-from margincover.paths.engine import kernel_arguments
-from margincover.paths.program import compile_pool
+from margincover.paths.engine import BLOCK_PATHS, PathSettings, bridge_key, simulate
 from margincover.scenarios.brownian import GeometricBrownian
 from margincover.venues.pools import build_pools
 from tests.books import a_book, a_position, an_account, scale_of
 from tests.strategies import SHAPES, books
 
-N_STEPS, N_PATHS, HORIZON = 12, 64, 8
+N_STEPS, HORIZON, DAY = 12, 8, 86_400
+N_PATHS = 2 * BLOCK_PATHS
 HOURS = 24.0
-FIRST_PATH = 512
 NEVER = 10**6
 # Of the notional along the path. The twin's slope is a difference quotient with a step of 1e-6, good to about 1e-10.
 TOLERANCE = 1e-9
 
 
-def a_block(factors: tuple[str, ...], *, seed: int, sigma: float = 2.0) -> tuple[GeometricBrownian, ScenarioBlock]:
-    """Return a wild daily block: 200 % volatility carries positions across several tiers."""
+def wild_market(factors: tuple[str, ...]) -> GeometricBrownian:
+    """Return daily steps at 100 % to 200 % volatility, which carry positions across several tiers."""
     n = len(factors)
     correlation = np.full((n, n), 0.6) + 0.4 * np.eye(n)
-    generator = GeometricBrownian(
-        factors=factors, sigma_annual=np.linspace(sigma, 0.5 * sigma, n), correlation=correlation, step_s=86_400
+    return GeometricBrownian(
+        factors=factors, sigma_annual=np.linspace(2.0, 1.0, n), correlation=correlation, step_s=DAY
     )
-    return generator, generator.block(seed=seed, number=0, n_steps=N_STEPS, n_paths=N_PATHS)
 
 
-def by_kernel(pool: MarginPool, generator: GeometricBrownian, block: ScenarioBlock, *, key: int, horizon: int):
-    program = compile_pool(pool, generator.info.factors)
-    close, low, high = np.exp(block.close_log), np.exp(block.low_log), np.exp(block.high_log)
-    ranges = [np.stack([ratio.min(axis=2), ratio.max(axis=2)]) for ratio in (close, low, high)]
-    maximum = np.empty(N_PATHS)
-    steps = [np.empty(N_PATHS, dtype=np.int32) for _ in range(3)]
-    kernels.run_pool(
-        close, low, high, np.sqrt(block.step_variance), *ranges, generator.info.loading, HOURS, horizon,
-        np.uint64(key), FIRST_PATH, *kernel_arguments(program), maximum, *steps,
-    )  # fmt: skip
-    return maximum, *steps
+def blocks(generator: GeometricBrownian, seed: int) -> list[ScenarioBlock]:
+    return [generator.block(seed=seed, number=k, n_steps=N_STEPS, n_paths=BLOCK_PATHS) for k in (0, 1)]
 
 
-def by_twin(pool: MarginPool, generator: GeometricBrownian, block: ScenarioBlock, *, key: int, horizon: int):
+def by_kernel(pool: MarginPool, generator: GeometricBrownian, *, seed: int, horizon: int):
+    """Return maximum, its step, liquidation and call step [path] by the engine, whose kernel is compiled."""
+    chosen = PathSettings(
+        n_paths=N_PATHS, horizon_s=horizon * DAY, follow_s=N_STEPS * DAY, seed=seed, tolerance=0.01, threads=1
+    )
+    done = simulate([pool], generator, chosen)
+    return done.maximum[0], done.maximum_step[0], done.liquidation_step[0], done.margin_call_step[0]
+
+
+def by_twin(pool: MarginPool, generator: GeometricBrownian, *, seed: int, horizon: int, key: int | None = None):
     factor = np.array([generator.info.factors.index(name) for name in pool.factors], dtype=np.int64)
-    return reference.run_pool(pool, block, factor, generator.info.loading, HOURS, horizon, key, FIRST_PATH)
+    parts = [
+        reference.run_pool(
+            pool,
+            block,
+            factor,
+            generator.info.loading,
+            HOURS,
+            horizon,
+            bridge_key(seed, pool.id) if key is None else key,
+            number * BLOCK_PATHS,
+        )
+        for number, block in enumerate(blocks(generator, seed))
+    ]
+    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
 
 
 def with_cash(pool: MarginPool, amount: float) -> MarginPool:
@@ -74,45 +85,37 @@ def with_cash(pool: MarginPool, amount: float) -> MarginPool:
     return replace(pool, assets=table)
 
 
-def largest_scale(pool: MarginPool, block: ScenarioBlock) -> float:
-    """Return the scale of the pool times the largest ratio, or its reciprocal, of the block."""
-    logs = max(float(np.abs(part).max()) for part in (block.low_log, block.high_log))
-    return scale_of(pool) * float(np.exp(logs))
+def largest_scale(pool: MarginPool, generator: GeometricBrownian, seed: int) -> float:
+    """Return the scale of the pool times the largest ratio, or its reciprocal, on its paths."""
+    logs = [float(np.abs(part).max()) for block in blocks(generator, seed) for part in (block.low_log, block.high_log)]
+    return scale_of(pool) * float(np.exp(max(logs)))
 
 
-def assert_twins_agree(pool: MarginPool, generator: GeometricBrownian, block: ScenarioBlock, *, key: int) -> None:
-    maximum, at, liquidation, call = by_kernel(pool, generator, block, key=key, horizon=HORIZON)
-    expected, expected_at, expected_liquidation, expected_call = by_twin(
-        pool, generator, block, key=key, horizon=HORIZON
-    )
-    room = TOLERANCE * largest_scale(pool, block)
+def assert_twins_agree(pool: MarginPool, generator: GeometricBrownian, *, seed: int) -> None:
+    maximum, at, liquidation, call = by_kernel(pool, generator, seed=seed, horizon=HORIZON)
+    expected, expected_at, expected_liquidation, expected_call = by_twin(pool, generator, seed=seed, horizon=HORIZON)
+    scale = largest_scale(pool, generator, seed)
+    room = TOLERANCE * scale
     far = np.abs(maximum - expected) > room
-    if len(pool.factors) == 1:
-        assert not far.any()
-    else:
-        # The twin's difference quotient straddles a tier edge or the end of a collateral slice now and then.
-        assert far.sum() <= 1
-        assert np.abs(maximum - expected).max() <= 1e-4 * largest_scale(pool, block)
-    assert_same_step_of_maximum(pool, generator, block, key, np.flatnonzero((at != expected_at) & ~far), room)
+    # The twin's difference quotient straddles a tier edge or the end of a collateral slice now and then; a pool of one
+    # factor takes no slope.
+    assert far.sum() <= (0 if len(pool.factors) == 1 else 1)
+    assert np.abs(maximum - expected).max() <= 1e-4 * scale
+    for path in np.flatnonzero((at != expected_at) & ~far):
+        # Rounding may decide only between ties: what the earlier step reached is the maximum in both rooms.
+        earlier = int(min(at[path], expected_at[path]))
+        reached = by_twin(pool, generator, seed=seed, horizon=earlier)[0][path]
+        assert abs(reached - maximum[path]) <= 2.0 * room
     if (liquidation != expected_liquidation).any() or (call != expected_call).any():
-        # Rounding may decide only where the level itself is within the tolerance: steps of a pool with a little less
-        # and a little more cash must stand on both sides.
-        poorer = by_twin(with_cash(pool, -room), generator, block, key=key, horizon=HORIZON)
-        richer = by_twin(with_cash(pool, room), generator, block, key=key, horizon=HORIZON)
+        # Rounding may decide only where the level itself is within the tolerance: the steps of a pool with a little
+        # less and a little more cash stand on both sides.
+        key = bridge_key(seed, pool.id)
+        poorer, richer = (
+            by_twin(with_cash(pool, change), generator, seed=seed, horizon=HORIZON, key=key) for change in (-room, room)
+        )
         for mine, early, late in ((liquidation, poorer[2], richer[2]), (call, poorer[3], richer[3])):
             first, step, last = (np.where(each < 0, NEVER, each) for each in (early, mine, late))
             assert (((first <= step) & (step <= last)) | far).all()
-
-
-def assert_same_step_of_maximum(pool, generator, block, key, paths, room) -> None:
-    """Where the steps differ the maxima of both steps must be a tie: each is reached by the earlier step already."""
-    for path in paths:
-        _, at, _, _ = by_kernel(pool, generator, block, key=key, horizon=HORIZON)
-        _, expected_at, _, _ = by_twin(pool, generator, block, key=key, horizon=HORIZON)
-        earlier = int(min(at[path], expected_at[path]))
-        whole = by_kernel(pool, generator, block, key=key, horizon=HORIZON)[0][path]
-        assert abs(by_kernel(pool, generator, block, key=key, horizon=earlier)[0][path] - whole) <= 2 * room
-        assert abs(by_twin(pool, generator, block, key=key, horizon=earlier)[0][path] - whole) <= 2 * room
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -122,10 +125,9 @@ def test_kernel_equals_its_twin_on_drawn_pools(shape, data):
     pools = build_pools(data.draw(books(shape, least=1, shift=1.0137)))
     pool = data.draw(st.sampled_from(pools))
     assume(pool.factors)
-    # Two factors that the pool does not have stand between its own: the indices must be its own.
-    factors = ("FIRST", *pool.factors[::-1], "LAST")
-    generator, block = a_block(factors, seed=data.draw(st.integers(0, 1000)))
-    assert_twins_agree(pool, generator, block, key=data.draw(st.integers(0, 2**64 - 1)))
+    # Two factors that the pool does not have stand around its own, in another order: the indices must be its own.
+    generator = wild_market(("FIRST", *pool.factors[::-1], "LAST"))
+    assert_twins_agree(pool, generator, seed=data.draw(st.integers(0, 1000)))
 
 
 def fixed_pools() -> dict[str, MarginPool]:
@@ -167,30 +169,37 @@ def fixed_pools() -> dict[str, MarginPool]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_kernel_equals_its_twin_on_pools_of_one_property(name, seed):
     pool = fixed_pools()[name]
-    generator, block = a_block(pool.factors, seed=seed)
-    assert_twins_agree(pool, generator, block, key=12345 + seed)
+    assert_twins_agree(pool, wild_market(pool.factors), seed=seed)
 
 
-def test_the_block_of_these_tests_crosses_tiers_and_liquidates_some_paths():
+def test_the_paths_of_these_tests_cross_tiers_and_liquidate_some():
     pool = fixed_pools()["one factor, tiers"]
-    generator, block = a_block(pool.factors, seed=1)
-    _, at, liquidation, call = by_kernel(pool, generator, block, key=1, horizon=HORIZON)
-    notional = 30.0 * 87_600.0 * np.exp(block.close_log)
-    tiers = np.searchsorted(pool.legs.tier_floor, notional.ravel(), side="right")
-    assert len(set(tiers.tolist())) >= 2
+    generator = wild_market(pool.factors)
+    _, at, liquidation, call = by_kernel(pool, generator, seed=1, horizon=HORIZON)
+    notional = 30.0 * 87_600.0 * np.exp(blocks(generator, 1)[0].close_log)
+    assert len(set(np.searchsorted(pool.legs.tier_floor, notional.ravel(), side="right").tolist())) >= 2
     assert 0 < (liquidation >= 0).sum() < N_PATHS
-    assert (call >= 0).sum() >= (liquidation >= 0).sum()
-    assert set(at.tolist()) - {0}
+    assert (call >= 0).sum() > (liquidation >= 0).sum()
+    assert len(set(at.tolist())) > HORIZON / 2
 
 
-@pytest.mark.parametrize("change", [{"key": 2}, {"horizon": 3}])
-def test_bridge_depends_on_key_and_maximum_on_horizon(change):
+def test_maximum_of_several_factors_depends_on_the_bridge_key_of_the_pool():
     pool = fixed_pools()["two factors, tiers, funding"]
-    generator, block = a_block(pool.factors, seed=1)
-    same = {"key": 1, "horizon": HORIZON}
-    first = by_kernel(pool, generator, block, **same)
-    other = by_kernel(pool, generator, block, **{**same, **change})
-    assert (first[0] != other[0]).any()
+    generator = wild_market(pool.factors)
+    own = by_kernel(pool, generator, seed=1, horizon=HORIZON)[0]
+    other = by_kernel(replace(pool, id="binance:b"), generator, seed=1, horizon=HORIZON)[0]
+    assert (own != other).mean() > 0.5
+
+
+@pytest.mark.parametrize("cash", [0.0, 5.0])
+def test_empty_wallet_is_never_liquidated_and_a_debt_without_positions_is(cash):
+    flat, owing = (
+        build_pools(a_book(an_account("bybit", "uta_cross", USDT=total)))[0] for total in (cash, -cash - 1.0)
+    )
+    generator = wild_market(("BTC",))
+    assert set(by_kernel(flat, generator, seed=1, horizon=HORIZON)[2].tolist()) == {-1}
+    assert set(by_kernel(flat, generator, seed=1, horizon=HORIZON)[3].tolist()) == {-1}
+    assert set(by_kernel(owing, generator, seed=1, horizon=HORIZON)[2].tolist()) == {0}
 
 
 @given(

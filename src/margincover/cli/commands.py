@@ -187,5 +187,5 @@ def _console() -> Console:
     from rich.console import Console
 
     console = Console(highlight=False)
-    # A pipe has no width of its own; tables made for 120 columns read well in logs.
-    return console if console.is_terminal else Console(highlight=False, width=120)
+    # A pipe has no width of its own; 140 columns hold every horizon.
+    return console if console.is_terminal else Console(highlight=False, width=140)

@@ -142,6 +142,7 @@ class _Run:
         self.packed = [program.packed() for program in self.programs]
         self.slabs = Slabs(self.programs, n_factors=len(info.factors), n_paths=BLOCK_PATHS)
         self.keys = [bridge_key(settings.seed, pool.id) for pool in pools]
+        self.nothing_owed = [not pool.legs.count and bool((pool.assets.balance_native >= 0.0).all()) for pool in pools]
         tail_rows = int(np.ceil(settings.tolerance * self.n_blocks * BLOCK_PATHS)) + 1
         self.collectors = [tails.TailCollector(tail_rows) for _ in pools]
         shape = (len(pools), self.n_blocks * BLOCK_PATHS)
@@ -167,6 +168,9 @@ class _Run:
         for row, (program, state) in enumerate(zip(self.programs, states, strict=True)):
             self.maximum[row, part] = state.maximum
             self.maximum_step[row, part], self.liquidation_step[row, part], self.call_step[row, part] = state.passage
+            if self.nothing_owed[row]:
+                # An empty wallet has equity 0 and maintenance 0: it meets the level, yet there is nothing to close.
+                self.liquidation_step[row, part] = self.call_step[row, part] = -1
             collector = self.collectors[row]
             collector.add(
                 tails.candidates(

@@ -85,7 +85,7 @@ def compact_percent(estimate: Estimate) -> str:
     if estimate.value == 1.0:
         return f"> {low:.4g}"
     half = max(high - value, value - low)
-    # One significant digit of the error decides how many digits mean something; a figure that is not 0 never shows as 0.
+    # The error decides how many digits mean something, but a figure that is not 0 never shows as 0.
     decimals = max(1 if half >= 0.05 else 2 if half >= 0.02 else 3, math.ceil(-math.log10(value)))
     return f"{value:.{decimals}f} ±{half:.{decimals}f}"
 
