@@ -42,7 +42,7 @@ def build_provenance(
         settings=dict(settings or {}),
         editions=_editions(book),
         scenario=dict(scenario or {}),
-        warnings=tuple(dict.fromkeys([*book.issues, *_stale(book), *notes, *warnings])),
+        warnings=tuple(dict.fromkeys([*book.issues, *_stale(book), *_unconfirmed(book), *notes, *warnings])),
         not_modelled=tuple(dict.fromkeys([*_held_constant(pools), *not_modelled, *ALWAYS_NOT_MODELLED])),
     )
 
@@ -95,6 +95,16 @@ def _stale(book: Book) -> list[str]:
                 # One edition holds many tables: the same sentence, apart from the key, is said once.
                 found.setdefault(sentence.replace(f" {key} ", " {} ", 1), []).append(key)
     return [f"rules: {sentence.replace('{}', ', '.join(keys), 1)}" for sentence, keys in found.items()]
+
+
+def _unconfirmed(book: Book) -> list[str]:
+    """Return one sentence for each confidence below CONFIRMED, with the tables used from such editions."""
+    found: dict[str, list[str]] = {}
+    for venue, keys in _used_tables(book).items():
+        for row in registry.describe(book.rulebooks[venue]):
+            if row["block"] != "mode" and row["key"] in keys and row["confidence"] != "CONFIRMED":
+                found.setdefault(f"{venue} {row['block']} {{}} {row['confidence']}, not exact", []).append(row["key"])
+    return [f"rules: {text.replace('{}', ', '.join(keys), 1)}" for text, keys in found.items()]
 
 
 def funding_warnings(book: Book, charged_per_hour: Callable[[str], float]) -> list[str]:

@@ -49,7 +49,7 @@ def hash_exponential(key, step, path):
     return -math.log((np.float64(z >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0))
 
 
-@njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, cache=True)
 def _tier_of(value, floors, start, count):
     tier = 0
     for k in range(1, count):
@@ -60,7 +60,7 @@ def _tier_of(value, floors, start, count):
     return start + tier
 
 
-@njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, cache=True)
 def _evaluate(
     ratio, span, factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, paid,
     shortfall, maintenance, slope, work,
@@ -178,7 +178,7 @@ def _evaluate(
                 slope[price_factor, p] += (line[p] - held[p]) * unit[p]
 
 
-@njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, cache=True)
 def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, work, within, pressure, maximum,
             liquidation_step, call_step):  # fmt: skip
     """Fill work rows 0 to 2: highest end of the step, level of a call, local variance where a draw can matter."""
@@ -208,7 +208,7 @@ def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, 
         needed[p] = variance if reach else 0.0
 
 
-@njit(nogil=True, cache=True, no_cfunc_wrapper=True)
+@njit(nogil=True, cache=True)
 def run_pool(
     level, span, deviation, loading, hours, first_step, horizon, key, first_path,
     factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, pressure, has_funding,
