@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from margincover.coverage.required import measure as measure_coverage
 from margincover.coverage.status import pool_statuses
 from margincover.errors import InputError, UsageError
 from margincover.model.book import Book, Tolerance
+from margincover.model.pool import MarginPool
 from margincover.model.scenario import History, ScenarioGenerator, ScenarioInfo
 from margincover.paths.engine import MAX_PATHS, PathSettings, simulate
-from margincover.scenarios.calibration import load_packaged
+from margincover.scenarios.calibration import Calibration, load_packaged
 from margincover.units import format_duration, parse_utc
 from margincover.venues.pools import build_pools
 
@@ -106,6 +107,7 @@ def cover(
     statuses, rows = reconcile(book, pools, pool_statuses(pools))
     factors = list(dict.fromkeys(factor for pool in pools for factor in pool.factors))
     if generator is None:
+        _require_factors(book, pools, chosen, calibration)
         # A book without positions still gets an answer; one factor keeps the generator defined.
         generator = build_generator(
             book,
@@ -152,6 +154,22 @@ def cover(
         ),
     )
     return CoverageReport(result=result)
+
+
+def _require_factors(book: Book, pools: Sequence[MarginPool], chosen: CoverSettings, calibration: Calibration) -> None:
+    """Raise for a coin that the packaged calibration does not hold, naming the account that needs it."""
+    if chosen.history is not None:
+        return
+    for pool in pools:
+        for factor in pool.factors:
+            if factor not in calibration and factor not in book.proxies:
+                raise InputError(
+                    f"{factor} is not in the packaged calibration ({', '.join(calibration.names)})",
+                    source=book.source,
+                    account=pool.account_id,
+                    field=", ".join(pool.legs.symbols) or factor,
+                    allowed=f"--history DIR with bars of {factor}, or a stand-in under `proxies` in the book",
+                )
 
 
 def _settings(settings: CoverSettings | None, options: dict[str, object]) -> CoverSettings:

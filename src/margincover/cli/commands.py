@@ -14,8 +14,8 @@ from margincover.app.demo import demo_book, demo_text
 from margincover.app.facade import CoverageReport
 from margincover.app.load import load
 from margincover.app.status import status
-from margincover.errors import UsageError
-from margincover.io.output import write_atomically
+from margincover.errors import InputError, UsageError
+from margincover.io.output import require_target, write_atomically
 from margincover.units import parse_duration_s
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def parse_tolerance(text: str) -> float:
 
 
 def _horizon(text: str) -> int:
-    seconds = parse_duration_s(text, field="--horizon")
+    try:
+        seconds = parse_duration_s(text, field="--horizon")
+    except InputError as error:
+        raise UsageError(error.found, field=error.field, allowed=error.allowed) from None
     if not 3_600 <= seconds <= 30 * 86_400 or seconds % 3_600:
         raise UsageError(f"was '{text}'", field="--horizon", allowed="whole hours from 1h to 30d")
     return seconds
@@ -100,6 +103,8 @@ def run_status(path: Path, *, rules: Path | None, as_json: bool) -> int:
 
 def run_cover(path: Path, settings: CoverSettings, *, rules: Path | None, as_json: bool, html: Path | None) -> int:
     """Print the coverage of a book, write its report when asked, and return the exit code."""
+    if html is not None:
+        require_target(html, option="--html FILE")
     book = load(path, rules=rules)
     report = _covered(book, settings)
     if html is not None:
@@ -113,6 +118,7 @@ def run_cover(path: Path, settings: CoverSettings, *, rules: Path | None, as_jso
 
 def run_demo(*, html: Path, paths: int, seed: int) -> None:
     """Run the main job on the demo book, print it and write the report."""
+    require_target(html, option="--html FILE")
     report = _covered(demo_book(), CoverSettings(paths=paths, seed=seed))
     write_atomically(html, report.to_html(), option="--html FILE")
     _print_coverage(report, html)

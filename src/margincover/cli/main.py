@@ -215,7 +215,8 @@ def main(arguments: list[str] | None = None) -> int:
         usage = _usage_text(error)
         if usage is None:
             raise
-        _say(usage)
+        # Without a command typer answers with the help itself, which is no message of one line.
+        print(usage if "\n" in usage else f"margincover: error: {usage}", file=sys.stderr)
         return EXIT_USAGE
 
 
@@ -227,7 +228,7 @@ def _usage_text(error: Exception) -> str | None:
     context = getattr(error, "ctx", None)
     hint = f" (see `{context.command_path} --help`)" if context is not None else ""
     text = show() or "a command is missing"
-    return f"{text}{hint}"
+    return text if "\n" in text else f"{text}{hint}"
 
 
 def _say(message: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from margincover.app.load import rule_sources
 from margincover.app.rules import rule_problems, rule_rows, rules_in_force, venues
+from margincover.errors import InputError, UsageError
 from margincover.units import format_utc, parse_utc
 
 
@@ -18,8 +19,10 @@ def show(venue: str | None, *, at: str | None, rules: Path | None, as_json: bool
         for name in venues(extra):
             print(name)
         return
+    if venue not in venues(extra):
+        raise UsageError(f"was '{venue}'", field="VENUE", allowed=", ".join(venues(extra)))
     # The one clock of the program: an instant that the user did not state.
-    instant = datetime.now(UTC).replace(microsecond=0) if at is None else parse_utc(at, field="--at")
+    instant = datetime.now(UTC).replace(microsecond=0) if at is None else _instant(at)
     rulebook = rules_in_force(venue, at=instant, extra=extra)
     rows = rule_rows(rulebook)
     if as_json:
@@ -35,6 +38,13 @@ def show(venue: str | None, *, at: str | None, rules: Path | None, as_json: bool
         table.add_row(*(row[name] for name in ("block", "key", "valid_from", "observed", "confidence", "source")))
     console = Console(highlight=False)
     (console if console.is_terminal else Console(highlight=False, width=140)).print(table)
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return parse_utc(text, field="--at")
+    except InputError as error:
+        raise UsageError(error.found, field=error.field, allowed=error.allowed) from None
 
 
 def check(rules: Path | None) -> list[str]:

@@ -28,8 +28,7 @@ def write_atomically(path: Path | str, content: str | bytes, *, option: str = "-
         If the folder is missing, the path is a folder or no ordinary file, or writing is not permitted or fails.
         Nothing is left behind then.
     """
-    target = Path(os.path.realpath(path))
-    _check_target(target, str(path), option)
+    target = require_target(path, option=option)
     data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
@@ -56,7 +55,15 @@ def write_atomically(path: Path | str, content: str | bytes, *, option: str = "-
         ) from error
 
 
-def _check_target(target: Path, shown: str, option: str) -> None:
+def require_target(path: Path | str, *, option: str = "--html/--json FILE") -> Path:
+    """Return the real path of a file that can be written, so that long work does not end in a refusal.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing, or the path is a folder or no ordinary file.
+    """
+    target, shown = Path(os.path.realpath(path)), str(path)
     try:
         if target.is_dir():
             raise InputError("was a directory", source=shown, field=option, allowed="the name of a file")
@@ -71,3 +78,4 @@ def _check_target(target: Path, shown: str, option: str) -> None:
             )
     except (OSError, ValueError) as error:
         raise InputError(f"was not a usable path ({error})", source=shown, field=option) from error
+    return target

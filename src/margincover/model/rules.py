@@ -47,7 +47,7 @@ class ClosingFee(Enum):
     """Closing fee inside the maintenance figure."""
 
     NONE = "none"
-    TAKER_ON_NOTIONAL = "taker_on_notional"  # notional at the margin price x taker fee
+    TAKER_ON_NOTIONAL = "taker_on_notional"  # notional at the mark x taker fee, whatever maintenance is based on
     TAKER_AT_BANKRUPTCY = "taker_at_bankruptcy"  # entry value x (1 -/+ 1/leverage) x taker fee
 
 

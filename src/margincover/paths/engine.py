@@ -241,7 +241,7 @@ class _PoolState:
         self.maintenance = np.zeros((2, n_paths))
         self.slope = np.zeros((2, program.n_factors, n_paths))
         self.maximum = np.full(n_paths, -np.inf)
-        self.passage = np.full((3, n_paths), -1, dtype=np.int32)
+        self.passage = np.full((3, n_paths), -1, dtype=np.int64)
 
 
 def _start(pool: MarginPool) -> float:

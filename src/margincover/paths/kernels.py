@@ -32,7 +32,7 @@ _FLOOR, _FRACTION, _DEDUCTION = range(3)
 _CAP, _WEIGHT = 1, 2
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def hash_exponential(key, step, path):
     """Return a standard exponential draw that depends on (key, step, path) alone.
 
@@ -49,7 +49,7 @@ def hash_exponential(key, step, path):
     return -math.log((np.float64(z >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _tier_of(value, floors, start, count):
     tier = 0
     for k in range(1, count):
@@ -60,7 +60,7 @@ def _tier_of(value, floors, start, count):
     return start + tier
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _evaluate(
     ratio, span, factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, paid,
     shortfall, maintenance, slope, work,
@@ -68,11 +68,12 @@ def _evaluate(
     """Fill shortfall, maintenance [path] and slope [factor, path] at one instant.
 
     ``ratio`` [factor of the generator, path]; ``span`` [2, factor of the generator] its smallest and largest value over
-    the paths; ``paid`` [asset, path] funding paid so far; ``work`` [7, path] is work space.
+    the paths; ``paid`` [asset, path] funding paid so far; ``work`` [8, path] is work space.
     """
     n_paths = shortfall.size
     n_assets, n_factors = coefficient.shape[1:]
-    held, line, weight, unit, value, fraction, deduction = work[0], work[1], work[2], work[3], work[4], work[5], work[6]
+    held, counted, line, weight, unit = work[0], work[1], work[2], work[3], work[4]
+    value, fraction, deduction = work[5], work[6], work[7]
     collapsed = np.empty((2, n_factors))
     first = np.empty(leg_notional.size, dtype=np.int64)
     last = np.empty(leg_notional.size, dtype=np.int64)
@@ -114,30 +115,29 @@ def _evaluate(
             else:
                 for p in range(n_paths):
                     held[p] += linear * row[p] + inverse_part / row[p]
-        debt_charge, price_factor = asset_value[_BORROW, a], asset_index[_PRICE_FACTOR, a]
+        price_factor = asset_index[_PRICE_FACTOR, a]
         for p in range(n_paths):
             unit[p] = asset_value[_PRICE, a]
+            weight[p] = 1.0
+            counted[p] = held[p]
         if price_factor >= 0:
             row = ratio[factor[price_factor]]
             for p in range(n_paths):
                 unit[p] *= row[p]
         begin, count = asset_index[_SLICE_START, a], asset_index[_SLICE_COUNT, a]
-        for p in range(n_paths):
-            amount = held[p]
-            debt = max(-amount, 0.0)
-            rate = 1.0
-            counted = amount
-            if count > 0:
-                counted = -debt
-                rate = 1.0 if amount < 0.0 else 0.0
-            for s in range(begin, begin + count):
-                inside = min(max(amount, slices[_FLOOR, s]), slices[_CAP, s]) - slices[_FLOOR, s]
-                counted += slices[_WEIGHT, s] * inside
-                if slices[_FLOOR, s] <= amount < slices[_CAP, s]:
-                    rate = slices[_WEIGHT, s]
-            weight[p] = rate + debt_charge if amount < 0.0 else rate
-            held[p] = counted
-            line[p] += debt_charge * debt
+        if count > 0:
+            for p in range(n_paths):
+                counted[p] = min(held[p], 0.0)
+                weight[p] = 1.0 if held[p] < 0.0 else 0.0
+        for s in range(begin, begin + count):
+            floor, cap, share = slices[_FLOOR, s], slices[_CAP, s], slices[_WEIGHT, s]
+            for p in range(n_paths):
+                counted[p] += share * (min(max(held[p], floor), cap) - floor)
+                weight[p] = share if floor <= held[p] and held[p] < cap else weight[p]
+        if asset_value[_BORROW, a] != 0.0:
+            for p in range(n_paths):
+                line[p] += asset_value[_BORROW, a] * max(-held[p], 0.0)
+                weight[p] += asset_value[_BORROW, a] if held[p] < 0.0 else 0.0
         for f in range(n_factors):
             row = ratio[factor[f]]
             held_linear, held_inverse = coefficient[_HELD_LINEAR, a, f], coefficient[_HELD_INVERSE, a, f]
@@ -162,23 +162,23 @@ def _evaluate(
                 fraction[p] = tier[_FRACTION, first[k]]
                 deduction[p] = tier[_DEDUCTION, first[k]]
             for s in range(first[k] + 1, last[k] + 1):
+                floor, higher, less = tier[_FLOOR, s], tier[_FRACTION, s], tier[_DEDUCTION, s]
                 for p in range(n_paths):
-                    if value[p] >= tier[_FLOOR, s]:
-                        fraction[p] = tier[_FRACTION, s]
-                        deduction[p] = tier[_DEDUCTION, s]
+                    fraction[p] = higher if value[p] >= floor else fraction[p]
+                    deduction[p] = less if value[p] >= floor else deduction[p]
             sign = -1.0 if inverse else 1.0
             for p in range(n_paths):
                 line[p] += fraction[p] * value[p] - deduction[p]
                 slope[own, p] += sign * fraction[p] * value[p] * unit[p]
         for p in range(n_paths):
             maintenance[p] += line[p] * unit[p]
-            shortfall[p] += (line[p] - held[p]) * unit[p]
+            shortfall[p] += (line[p] - counted[p]) * unit[p]
         if price_factor >= 0:
             for p in range(n_paths):
-                slope[price_factor, p] += (line[p] - held[p]) * unit[p]
+                slope[price_factor, p] += (line[p] - counted[p]) * unit[p]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, work, within, pressure, maximum,
             liquidation_step, call_step):  # fmt: skip
     """Fill work rows 0 to 2: highest end of the step, level of a call, local variance where a draw can matter."""
@@ -208,7 +208,7 @@ def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, 
         needed[p] = variance if reach else 0.0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def run_pool(
     level, span, deviation, loading, hours, first_step, horizon, key, first_path,
     factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, pressure, has_funding,
@@ -243,7 +243,7 @@ def run_pool(
     """
     n_paths = maximum.size
     several = factor.size > 1
-    work = np.empty((7, n_paths))
+    work = np.empty((8, n_paths))
     top, call, needed = work[0], work[1], work[2]
     maximum_step, liquidation_step, call_step = passage[0], passage[1], passage[2]
     for n in range(0 if first_step == 0 else 1, level.shape[1]):
@@ -258,13 +258,13 @@ def run_pool(
                     row = level[0, n - 1, factor[f]]
                     for p in range(n_paths):
                         paid[a, p] += linear * row[p] + inverse / row[p]
+        within = node <= horizon
         # A pool of one factor is seen at the low and at the high of a step, others at its close.
         for side in range(0 if several else 1, 1 if several else 3):
             _evaluate(
                 level[side, n], span[:, side, n], factor, coefficient, asset_value, asset_index, leg_index,
                 leg_notional, tier, slices, paid, shortfalls[node % 2], maintenances[node % 2], slopes[node % 2], work,
             )  # fmt: skip
-            within = node <= horizon
             if several and n > 0:
                 _bridge(
                     deviation[n - 1], factor, loading, slopes, shortfalls, maintenances, node, work, within, pressure,
@@ -280,10 +280,9 @@ def run_pool(
                     top[p] = shortfalls[node % 2, p]
                     call[p] = -pressure * maintenances[node % 2, p]
             for p in range(n_paths):
-                if within and top[p] > maximum[p]:
-                    maximum[p] = top[p]
-                    maximum_step[p] = node
-                if top[p] >= 0.0 and liquidation_step[p] < 0:
-                    liquidation_step[p] = node
-                if top[p] >= call[p] and call_step[p] < 0:
-                    call_step[p] = node
+                liquidation_step[p] = node if top[p] >= 0.0 and liquidation_step[p] < 0 else liquidation_step[p]
+                call_step[p] = node if top[p] >= call[p] and call_step[p] < 0 else call_step[p]
+            if within:
+                for p in range(n_paths):
+                    maximum_step[p] = node if top[p] > maximum[p] else maximum_step[p]
+                    maximum[p] = top[p] if top[p] > maximum[p] else maximum[p]

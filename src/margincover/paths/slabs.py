@@ -47,6 +47,7 @@ class Slabs:
         """Return the slabs of a block in the order of time."""
         n_steps = block.close_log.shape[0]
         size = min(self.steps, n_steps)
+        sides = 3 if self.extreme else 1
         level = np.ones((3, size + 1, self.n_factors, self.n_paths))
         span = np.ones((2, 3, size + 1, self.n_factors))
         deviation = np.zeros((size, self.n_factors, self.n_paths))
@@ -62,14 +63,6 @@ class Slabs:
             if self.several:
                 np.sqrt(block.step_variance[part], out=deviation[:n])
             if self.tiered:
-                self._fill_span(level[:, 1 : n + 1], span[:, :, 1 : n + 1])
+                np.min(level[:sides, 1 : n + 1], axis=3, out=span[0, :sides, 1 : n + 1])
+                np.max(level[:sides, 1 : n + 1], axis=3, out=span[1, :sides, 1 : n + 1])
             yield Slab(first_step=first, level=level[:, : n + 1], span=span[:, :, : n + 1], deviation=deviation[:n])
-
-    def _fill_span(self, level: Array, span: Array) -> None:
-        if self.several:
-            np.min(level[0], axis=2, out=span[0, 0])
-            np.max(level[0], axis=2, out=span[1, 0])
-        for factor in self.extreme:
-            for side in (1, 2):
-                np.min(level[side, :, factor], axis=1, out=span[0, side, :, factor])
-                np.max(level[side, :, factor], axis=1, out=span[1, side, :, factor])

@@ -131,7 +131,14 @@ def _tiers(
         try:
             table = symbols.tier_table_for(book.rulebooks[account.venue], instrument)
         except RulebookError as error:
-            raise error.located(source=book.source, account=account.id, field="symbol") from error
+            # The reader looks for the book first; the rulebook's own name stands in the message.
+            raise RulebookError(
+                f"{error.found} (rules of {account.venue})",
+                source=book.source,
+                account=account.id,
+                field=position.symbol,
+                allowed=error.allowed,
+            ) from error
     return _in_settle_units(table, position, instrument, contracts_in_family)
 
 

@@ -7,6 +7,7 @@ on each side, then the bracket is refined until it is one floating-point step wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -125,8 +126,22 @@ def instrument_levels(pool: MarginPool) -> tuple[LiquidationLevel, ...]:
 def _venue_price(pool: MarginPool, leg: int, down: float | None, up: float | None) -> float | None:
     """Return the price that the venue prints where its rule differs from the root, else None."""
     tick = float(pool.legs.tick[leg])
-    if pool.tick_rule is not TickRule.ONE_TICK_TOWARD_MARK_ISOLATED or pool.margin_mode != "isolated" or tick == 0.0:
+    long = pool.legs.signed_size[leg] > 0
+    root = down if long else up
+    if tick == 0.0 or root is None:
         return None
-    if pool.legs.signed_size[leg] > 0:
-        return None if down is None else down + tick
-    return None if up is None else up - tick
+    if pool.tick_rule is TickRule.ONE_TICK_TOWARD_MARK_ISOLATED and pool.margin_mode == "isolated":
+        return root + tick if long else root - tick
+    if pool.tick_rule is TickRule.ROUND_AWAY_FROM_BANKRUPTCY:
+        return _rounded(root, tick, up=long)
+    return None
+
+
+def _rounded(price: float, tick: float, *, up: bool) -> float:
+    """Return the next multiple of ``tick`` at or above (``up``) or at or below a price."""
+    # A price that stands on the grid but for float noise stays where it is.
+    ticks = price / tick
+    nearest = round(ticks)
+    if abs(ticks - nearest) < 1e-9 * max(ticks, 1.0):
+        return nearest * tick
+    return (math.ceil(ticks) if up else math.floor(ticks)) * tick

@@ -30,7 +30,10 @@ def build_pools(book: Book, *, funding_fallback: FundingFallback | None = None) 
     StaleDataError
         If the market levels are older than the book allows.
     """
-    book.market.require_fresh(max_age_s=book.max_market_age_s)
+    try:
+        book.market.require_fresh(max_age_s=book.max_market_age_s)
+    except InputError as error:
+        raise error.located(source=book.source) from error
     pools: list[MarginPool] = []
     for account in book.accounts:
         try:

@@ -167,7 +167,8 @@ def _leg(setting: _Setting, item: _Held) -> _Leg:
     taker = _decimal(mode.default_taker_fee_fraction if own_fee is None else own_fee)
     fee = ZERO
     if mode.closing_fee is ClosingFee.TAKER_ON_NOTIONAL:
-        fee = margin_value * taker
+        # The closing trade is at the market, also where maintenance is counted on the entry value.
+        fee = _value(instrument, size, mark) * taker
     elif mode.closing_fee is ClosingFee.TAKER_AT_BANKRUPTCY:
         fee = _bankruptcy_value(position, instrument, size, entry) * taker
     return _Leg(

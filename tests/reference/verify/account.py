@@ -33,7 +33,7 @@ _ASK = PositionReport(maintenance_native=1.0, initial_native=1.0, unrealised_pnl
 NEED_EQUITY = ("equity", "wallet", "margin_ratio", "mm_rate", "available", "withdrawable", "isolated_margin")
 NEED_EQUITY += ("liquidation_price", "liquidation_down", "liquidation_up", "bankruptcy_price", "liquidation_price_raw")
 NEED_EQUITY += ("bankruptcy_price_raw", "im_rate", "collateral", "effective_leverage")
-NEED_ENTRY = (*NEED_EQUITY, "upnl", "roe", "entry_value")
+NEED_ENTRY = ("upnl", "roe", "entry_value", "initial_at_entry", "wallet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +120,8 @@ def figures_of(spec: AccountSpec) -> Figures:
     found = []
     for number, position in enumerate(spec.positions):
         found.append(_position_figures(spec, number, run, empty, fresh))
-        if position.entry is None:
-            found[-1] = {name: value for name, value in found[-1].items() if name not in NEED_ENTRY}
+        hidden = _unknown_without_entry(spec) if position.entry is None else ()
+        found[-1] = {name: value for name, value in found[-1].items() if name not in hidden}
     account = _account_figures(spec, run)
     labels = tuple(_labels(run.book, spec.venue, position) for position in spec.positions)
     return Figures(account=account, positions=tuple(found), labels=labels, target=spec.target)
@@ -185,11 +185,13 @@ def _book_input(spec: AccountSpec) -> BookInput:
         open_orders=spec.orders,
         taker_fee_fraction=spec.fee,
     )
-    overrides = {p.symbol: InstrumentOverride(venue=spec.venue, symbol=p.symbol, multiplier=p.multiplier, tick=p.tick)
-                 for p in spec.positions}
+    overrides = {
+        p.symbol: InstrumentOverride(venue=spec.venue, symbol=p.symbol, multiplier=p.multiplier, tick=p.tick)
+        for p in spec.positions
+    }
     tiers = {p.symbol: _tier_override(spec.venue, p) for p in spec.positions if p.tiers}
     # All figures compared are in the settle asset: an asset price of 1 does not enter them.
-    market = MarketState(as_of=spec.as_of, observed_at=spec.as_of, asset_usd={asset: 1.0 for asset in settle})
+    market = MarketState(as_of=spec.as_of, observed_at=spec.as_of, asset_usd=dict.fromkeys(settle, 1.0))
     return BookInput(
         as_of=spec.as_of,
         accounts=(account,),
@@ -260,9 +262,7 @@ def _adverse(run: _Run, spec: AccountSpec, number: int, *, printed: bool) -> flo
     return adverse_price(pool, same, level if printed else replace(level, venue_price=None))
 
 
-def _position_figures(
-    spec: AccountSpec, number: int, run: _Run, empty: _Run, fresh: _Run
-) -> dict[str, object]:
+def _position_figures(spec: AccountSpec, number: int, run: _Run, empty: _Run, fresh: _Run) -> dict[str, object]:
     position = spec.positions[number]
     pool, status, leg, level = _leg(run, spec, number)
     profit = _leg_row(run, spec, number, "unrealised profit")
@@ -284,6 +284,8 @@ def _position_figures(
     }
     if initial is not None and posted:
         found |= {"initial": initial, "margin_used": initial, "initial_at_entry": posted}
+        if position.isolated:
+            found["margin_requirement"] = initial
         found["roe"] = None if profit is None else profit / posted
     if position.isolated:
         found |= {"isolated_margin": status.equity_native, "margin_used": status.equity_native}
@@ -294,6 +296,11 @@ def _position_figures(
         if position.isolated:
             found.pop("margin_used", None)
     return found
+
+
+def _unknown_without_entry(spec: AccountSpec) -> tuple[str, ...]:
+    # A stated equity already holds the profit, whatever the entry was; a wallet does not.
+    return NEED_ENTRY if spec.equity is not None else (*NEED_ENTRY, *NEED_EQUITY)
 
 
 def _backed(spec: AccountSpec, position: PositionSpec) -> bool:
@@ -330,13 +337,13 @@ def _account_figures(spec: AccountSpec, run: _Run) -> dict[str, object]:
         found["maintenance"] = sum(p for p in parts if p is not None)
     if status.initial_native is not None:
         free = status.equity_native - status.initial_native
-        found |= {"initial": status.initial_native, "margin_used": status.initial_native}
+        found |= dict.fromkeys(("initial", "margin_used", "margin_requirement"), status.initial_native)
         found |= {"available": max(free, 0.0), "withdrawable": max(free, 0.0)}
         if status.equity_native:
             found["im_rate"] = status.initial_native / status.equity_native
-    dropped = () if spec.wallet is not None else NEED_EQUITY
+    dropped: tuple[str, ...] = () if spec.wallet is not None else NEED_EQUITY
     if any(p.entry is None for p in spec.positions):
-        dropped = NEED_ENTRY
+        dropped += _unknown_without_entry(spec)
     return {name: value for name, value in found.items() if name not in dropped}
 
 

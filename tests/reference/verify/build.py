@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from margincover.model.position import Bucket
 from tests.reference.verify.account import AccountSpec, PositionSpec
 from tests.reference.verify.cases import Case, UnsupportedError
+from tests.reference.verify.compare import asked
 from tests.reference.verify.facts import Facts, as_number, half_unit, position_rows, side_of, tier_rows
 
 # The words by which the families outside the product are known, and what to say of them.
@@ -72,17 +73,15 @@ def describe(case: Case, setting: Setting, *, side: int | None = None) -> Accoun
         If the inputs describe no position.
     """
     rows = position_rows(case)
-    names = iter(setting.symbols)
-    written: dict[str, str] = {}
+    names = _stand_ins(setting.symbols)
+    leg_symbol: str | None = None
     positions = []
     for label, facts in rows:
         symbol = facts.text("symbol")
-        if symbol is None:
-            # The legs of one symbol stand under its sides; otherwise each unnamed position gets a symbol of its own.
-            shared = label in ("both", "long", "short")
-            symbol = written.setdefault("leg", next(names)) if shared and "leg" not in written else (
-                written["leg"] if shared else next(names)
-            )
+        if symbol is None and label in ("both", "long", "short"):
+            # Legs that stand under their sides are those of one symbol.
+            symbol = leg_symbol = leg_symbol or next(names)
+        symbol = symbol or next(names)
         positions.append(_position(setting, setting.own_symbol(symbol), label, facts, side))
     positions = _with_buckets(case, positions, rows)
     account = Facts(*case.layers)
@@ -103,6 +102,12 @@ def describe(case: Case, setting: Setting, *, side: int | None = None) -> Accoun
         target=target,
         money_half_unit=max(half_unit(account.raw(name)) for name in ("wallet", "equity", "collateral")),
     )
+
+
+def _stand_ins(symbols: Sequence[str]) -> Iterator[str]:
+    """Yield the symbols that stand in for positions without one."""
+    yield from symbols
+    raise UnsupportedError(f"more than {len(symbols)} positions without a symbol")
 
 
 def _position(setting: Setting, symbol: str, label: str, facts: Facts, side: int | None) -> PositionSpec:
@@ -175,17 +180,34 @@ def _target(case: Case, positions: Sequence[PositionSpec], account: Facts) -> in
         context = Facts(case.layers[0])
         size, entry = context.number("quantity"), context.number("entry")
         for number, position in enumerate(positions):
-            if size is not None and abs(abs(position.contracts) - abs(size)) <= 1e-12 and entry in (None, position.entry):
+            if (
+                size is not None
+                and abs(abs(position.contracts) - abs(size)) <= 1e-12
+                and entry in (None, position.entry)
+            ):
                 return number
     return 0
 
 
-def _aside(
-    account: Facts, positions: Sequence[PositionSpec], rows: Sequence[tuple[str, Facts]]
-) -> float | None:
+def _aside(account: Facts, positions: Sequence[PositionSpec], rows: Sequence[tuple[str, Facts]]) -> float | None:
     """Return the frozen headroom of positions given as sums only; None where every position is listed."""
     maintenance, profit = account.number("other_maintenance"), account.number("other_profit")
     if len(positions) > 1 or (maintenance is None and profit is None):
         return None
     aside = (profit or 0.0) - (maintenance or 0.0)
     return aside if aside != 0.0 else None
+
+
+def any_size(case: Case, isolated: bool) -> Case:
+    """Return the case with a size of 1 where it gives none and asks for prices of an isolated position only.
+
+    Such a price does not depend on the size: collateral is the initial margin, in proportion to it.
+    """
+    facts = Facts(*case.layers)
+    listed = facts.named("positions", "legs", "long", "short") is not None
+    sized = listed or facts.number("quantity") is not None or facts.number("notional") is not None
+    names = [wanted.name or "" for wanted in asked(case)]
+    prices = all(name.startswith(("liquidation", "bankruptcy")) for name in names)
+    if sized or not isolated or not prices or facts.number("leverage") is None or facts.number("entry") is None:
+        return case
+    return replace(case, layers=({"qty": 1.0}, *case.layers))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tests.reference.verify.account import Figures
 from tests.reference.verify.cases import Case
-from tests.reference.verify.facts import as_number, half_unit, plain
+from tests.reference.verify.facts import as_number, half_unit
 
 RELATIVE, ABSOLUTE, FLOAT_NOISE = 1e-6, 1e-8, 1e-11
 # Rates that venues cut off after so many decimals: the figure is cut in the same way before it is compared.
@@ -23,9 +23,10 @@ TRUNCATED = {"bybit": {"mm_rate": 4, "im_rate": 4}}
 _SPELLINGS = {
     "maintenance": "maintmargin maintenancemargin mm mmr maintenance totalmaintenancemargin tmm accountmm mmamount "
     "crossmaintenancemarginused totalmaintmargin maintenanceamount mmbymp",
-    "initial": "im initialmargin imr initial positioninitialmargin totalinitialmargin marginrequirement accountim imbymp "
-    "requiredmargin",
-    "liquidation_price": "liquidationprice liqprice liqpx liquidationpx lp estliqprice liq liquidation estimatedliqprice",
+    "initial": "im initialmargin imr initial positioninitialmargin totalinitialmargin accountim imbymp",
+    "margin_requirement": "marginrequirement requiredmargin",
+    "liquidation_price": "liquidationprice liqprice liqpx liquidationpx lp estliqprice liq liquidation "
+    "estimatedliqprice",
     "liquidation_down": "liquidationpricedown liqpricedown liquidationdown",
     "liquidation_up": "liquidationpriceup liqpriceup liquidationup",
     "bankruptcy_price": "bustprice bankruptcyprice bp bankruptprice bust bankruptcy",
@@ -50,7 +51,8 @@ _SPELLINGS = {
     "quantity": "contracts",
 }
 _CANONICAL = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings.split()}
-_UNITS = frozenset("usd usdt usdc busd btc eth coin native quote base bnb xrp sol ada ltc doge".split())
+_COINS = "usd usdt usdc busd btc eth coin native quote base bnb xrp sol ada ltc doge"
+_UNITS = frozenset(_COINS.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

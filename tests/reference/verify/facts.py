@@ -171,7 +171,9 @@ def _by_symbol(symbol: str, row: object, shared: Sequence[Mapping[str, object]])
         return []
     legs = [(side, row[side]) for side in row if side_of(side) is not None and isinstance(row[side], Mapping)]
     if legs:
-        return [(f"{symbol} {side}".lower(), _inner({"symbol": symbol, "side": side, **leg}, shared)) for side, leg in legs]
+        return [
+            (f"{symbol} {side}".lower(), _inner({"symbol": symbol, "side": side, **leg}, shared)) for side, leg in legs
+        ]
     match = re.fullmatch(r"(.+?)[ _:/-](long|short|both)", symbol, flags=re.IGNORECASE)
     if match:
         return [("", _inner({"symbol": match.group(1), "side": match.group(2).lower(), **row}, shared))]
