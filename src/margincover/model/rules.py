@@ -104,10 +104,11 @@ class TierTable:
                 )
             if not tier.cap > tier.floor:
                 raise RulebookError(f"cap {tier.cap} <= floor {tier.floor}", field=where, allowed="cap > floor")
-            if not (math.isfinite(tier.deduction) and tier.deduction >= 0.0):
-                raise RulebookError(f"deduction was {tier.deduction}", field=where, allowed="a number >= 0")
+            # The edge first: falling rates or a gap are the cause of a negative computed deduction.
             if previous is not None:
                 self._check_edge(previous, tier, where)
+            if not (math.isfinite(tier.deduction) and tier.deduction >= 0.0):
+                raise RulebookError(f"deduction was {tier.deduction}", field=where, allowed="a number >= 0")
             previous = tier
 
     def _check_edge(self, lower: MarginTier, upper: MarginTier, where: str) -> None:

@@ -21,7 +21,7 @@ def profit(*, signed_size: ArrayLike, entry_price: ArrayLike, price: ArrayLike) 
 
     Examples
     --------
-    >>> float(profit(signed_size=10_000.0, entry_price=10_000.0, price=8_000.0))
+    >>> round(float(profit(signed_size=10_000.0, entry_price=10_000.0, price=8_000.0)), 9)
     -0.25
     """
     return np.asarray(signed_size, dtype=np.float64) * (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,16 @@ from margincover.model.book import Book
 from margincover.model.instrument import Instrument, Kind, Payoff
 from margincover.model.pool import LegTable
 from margincover.model.position import MarginMode, Position
-from margincover.model.rules import ClosingFee, MarginTier, ModeRule, PriceBasis, TierKernel, TierTable, TierUnit
+from margincover.model.rules import (
+    ClosingFee,
+    MarginTier,
+    ModeRule,
+    PriceBasis,
+    Product,
+    TierKernel,
+    TierTable,
+    TierUnit,
+)
 from margincover.numeric.arrays import frozen, frozen_index
 from margincover.venues import kernels, symbols
 
@@ -139,14 +148,31 @@ def _tiers(
                 field=position.symbol,
                 allowed=error.allowed,
             ) from error
+    if table.kernel is TierKernel.FRACTION_OF_INITIAL:
+        table = _from_initial(table, book.rulebooks[account.venue].products[instrument.product])
     return _in_settle_units(table, position, instrument, contracts_in_family)
+
+
+def _from_initial(table: TierTable, product: Product) -> TierTable:
+    """Return the table in maintenance rates: its own rates are initial ones, maintenance is a fixed share of them."""
+    share = product.maintenance_of_initial_fraction
+    if share is None:
+        raise RulebookError(
+            "maintenance_of_initial_fraction was missing",
+            field=f"product {product.id}",
+            allowed="a fraction in (0, 1] beside tier_kernel = fraction_of_initial",
+        )
+    rates = kernels.fraction_of_initial(initial=[tier.maintenance_fraction for tier in table.tiers], fraction=share)
+    tiers = tuple(
+        replace(tier, maintenance_fraction=float(rate), deduction=0.0)
+        for tier, rate in zip(table.tiers, rates, strict=True)
+    )
+    return replace(table, kernel=TierKernel.WHOLE_POSITION, tiers=tiers)
 
 
 def _in_settle_units(
     table: TierTable, position: Position, instrument: Instrument, contracts_in_family: float
 ) -> tuple[tuple[MarginTier, ...], str, tuple[str, ...]]:
-    if table.kernel is TierKernel.FRACTION_OF_INITIAL:
-        raise RulebookError("fraction_of_initial needs an initial rate", field=table.key, allowed="progressive tiers")
     if table.unit is TierUnit.NOTIONAL:
         return table.tiers, table.source, ()
     # Contracts do not change along a path: the band is fixed by the size, its rate applies to the whole notional.

@@ -250,10 +250,13 @@ def _tiered(setting: _Setting, item: _Held, value: Decimal) -> Decimal:
     names = (instrument.id, instrument.venue_symbol, instrument.tier_table)
     table = next((setting.tier_tables[name] for name in names if name in setting.tier_tables), None)
     table = table if table is not None else symbols.tier_table_for(setting.rulebook, instrument)
-    if table.kernel is TierKernel.FRACTION_OF_INITIAL:
-        raise NotSupportedError(f"{table.key} is a fraction of initial margin", field="tiers", allowed="tier rates")
     measure = value if table.unit is TierUnit.NOTIONAL else _family_contracts(item, setting.held)
     tier = _tier_holding(table.tiers, measure)
+    if table.kernel is TierKernel.FRACTION_OF_INITIAL:
+        share = setting.rulebook.products[instrument.product].maintenance_of_initial_fraction
+        if share is None:
+            raise RulebookError(f"{instrument.product} has no share of initial margin", field=table.key)
+        return value * _decimal(tier.maintenance_fraction) * _decimal(share)
     deduction = _decimal(tier.deduction) if table.kernel is TierKernel.PROGRESSIVE else ZERO
     return value * _decimal(tier.maintenance_fraction) - deduction
 

@@ -34,6 +34,7 @@ def resolve(book: BookInput, *, extra_rules: Sequence[registry.RuleSource] = ())
             )
     overrides = {(o.venue, o.symbol): o for o in book.instrument_overrides}
     instruments = _instruments(book, rulebooks, overrides)
+    _require_single_positions(book, instruments)
     return Book(
         as_of=book.as_of,
         accounts=book.accounts,
@@ -99,6 +100,23 @@ def _instruments(
     return found
 
 
+def _require_single_positions(book: BookInput, instruments: dict[tuple[str, str], Instrument]) -> None:
+    # The venue's and the ccxt symbol name one instrument: written both ways a position would count twice.
+    for account in book.accounts:
+        seen: dict[tuple[str, str], str] = {}
+        for position in account.positions:
+            key = (instruments[(account.venue, position.symbol)].id, position.bucket.value)
+            if key in seen:
+                raise InputError(
+                    f"{position.symbol} is the instrument of {seen[key]}, bucket {position.bucket.value}",
+                    source=book.source,
+                    account=account.id,
+                    field="positions",
+                    allowed="one position per instrument and bucket",
+                )
+            seen[key] = position.symbol
+
+
 def _tier_overrides(
     book: BookInput, rulebooks: dict[str, Rulebook], overrides: dict[tuple[str, str], InstrumentOverride]
 ) -> dict[str, TierTable]:
@@ -108,11 +126,14 @@ def _tier_overrides(
             continue
         rules = rulebooks[override.venue]
         stated = overrides.get((override.venue, override.symbol))
-        instrument = symbols.resolve_instrument(
-            rules, override.symbol, multiplier=stated.multiplier if stated else None
-        )
-        product = rules.products[instrument.product]
-        tables[instrument.id] = table_from_override(override, product.tier_kernel, rules, instrument.product)
+        try:
+            instrument = symbols.resolve_instrument(
+                rules, override.symbol, multiplier=stated.multiplier if stated else None
+            )
+            product = rules.products[instrument.product]
+            tables[instrument.id] = table_from_override(override, product.tier_kernel, rules, instrument.product)
+        except InputError as error:
+            raise error.located(source=book.source, field=f"tiers.{override.venue}.{override.symbol}") from error
     return tables
 
 

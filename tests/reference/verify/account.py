@@ -30,9 +30,11 @@ Value = float | None
 # Makes `reconcile` state our own maintenance, initial margin and profit of a position; what is compared is done here.
 _ASK = PositionReport(maintenance_native=1.0, initial_native=1.0, unrealised_pnl_native=1.0, liquidation_price=1.0)
 # Figures that are wrong as long as what backs the account is not known.
-NEED_EQUITY = ("equity", "wallet", "margin_ratio", "mm_rate", "available", "withdrawable", "isolated_margin")
-NEED_EQUITY += ("liquidation_price", "liquidation_down", "liquidation_up", "bankruptcy_price", "liquidation_price_raw")
-NEED_EQUITY += ("bankruptcy_price_raw", "im_rate", "collateral", "effective_leverage")
+NEED_EQUITY: tuple[str, ...] = (
+    *("equity", "wallet", "margin_ratio", "ratio_down", "mm_rate", "im_rate", "available", "withdrawable"),
+    *("isolated_margin", "collateral", "effective_leverage", "liquidation_price", "liquidation_price_raw"),
+    *("liquidation_down", "liquidation_up", "bankruptcy_price", "bankruptcy_price_raw"),
+)
 NEED_ENTRY = ("upnl", "roe", "entry_value", "initial_at_entry", "wallet")
 
 
@@ -63,8 +65,8 @@ class AccountSpec:
 
     ``wallet`` is in the settle asset. ``equity`` is given where a case states the equity instead. ``aside`` is the
     headroom of positions that the case gives only as sums (their profit less their maintenance): frozen, like the
-    venue's own formula has it, they are money added to the wallet. ``money_half_units`` are half units in the last
-    printed digit of wallet, equity or collateral.
+    venue's own formula has it, they are money added to the wallet. ``money_half_unit`` is half a unit in the last
+    printed digit of wallet, equity or collateral, ``entry_half_unit`` that of the entry price.
     """
 
     venue: str
@@ -81,6 +83,7 @@ class AccountSpec:
     target: int = 0
     rules: tuple[registry.RuleSource, ...] = ()
     money_half_unit: float = 0.0
+    entry_half_unit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,12 @@ def nudged(spec: AccountSpec, amount: float) -> AccountSpec:
     wallet = None if spec.wallet is None else spec.wallet + amount
     equity = None if spec.equity is None else spec.equity + amount
     return replace(spec, positions=positions, wallet=wallet, equity=equity)
+
+
+def nudged_entry(spec: AccountSpec, amount: float) -> AccountSpec:
+    """Return the account with its entry prices higher by ``amount``."""
+    moved = tuple(replace(p, entry=None if p.entry is None else p.entry + amount) for p in spec.positions)
+    return replace(spec, positions=moved)
 
 
 def _complete(spec: AccountSpec) -> AccountSpec:

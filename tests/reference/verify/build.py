@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,20 +13,22 @@ from tests.reference.verify.cases import Case, UnsupportedError
 from tests.reference.verify.compare import asked
 from tests.reference.verify.facts import Facts, as_number, half_unit, position_rows, side_of, tier_rows
 
+# Keys of a size that counts dollars or coins, not contracts.
+IN_MONEY = ("Q", "qty_usd", "size_usd", "qtyUsd", "qty_coin", "qty_btc", "size_coin", "size_btc")
 # The words by which the families outside the product are known, and what to say of them.
 OUT_OF_SCOPE = (
     ("option", "options"),
     ("portfolio", "portfolio margin"),
-    ("span", "portfolio margin"),
+    (r"\bspan\b", "portfolio margin"),
     ("multi-asset", "multi-assets mode"),
     ("multi_asset", "multi-assets mode"),
     ("multiasset", "multi-assets mode"),
     ("borrow", "borrowing"),
-    ("interest", "interest"),
+    (r"\binterest", "interest"),
     ("insurance", "insurance fund and auto-deleveraging"),
     ("adl score", "auto-deleveraging"),
     ("order cost", "cost of an order before it is placed"),
-    ("uta pm", "portfolio margin"),
+    (r"(^|[^a-z])(cross)?pm([^a-z]|$)", "portfolio margin"),
 )
 
 
@@ -55,7 +58,7 @@ def refuse_out_of_scope(case: Case) -> None:
     if case.provenance == "synthetic_fixture":
         raise UnsupportedError("synthetic fixture: written by hand in another project, not an exchange's own numbers")
     for word, family in OUT_OF_SCOPE:
-        if word in case.family:
+        if re.search(word, case.family):
             raise UnsupportedError(f"family not modelled: {family} ({case.venue} {case.product}, {case.account_mode})")
 
 
@@ -73,17 +76,9 @@ def describe(case: Case, setting: Setting, *, side: int | None = None) -> Accoun
         If the inputs describe no position.
     """
     rows = position_rows(case)
-    names = _stand_ins(setting.symbols)
-    leg_symbol: str | None = None
-    positions = []
-    for label, facts in rows:
-        symbol = facts.text("symbol")
-        if symbol is None and label in ("both", "long", "short"):
-            # Legs that stand under their sides are those of one symbol.
-            symbol = leg_symbol = leg_symbol or next(names)
-        symbol = symbol or next(names)
-        positions.append(_position(setting, setting.own_symbol(symbol), label, facts, side))
-    positions = _with_buckets(case, positions, rows)
+    if not rows:
+        raise UnsupportedError("no position in the inputs (the list of positions was empty)")
+    positions = _positions(setting, rows, side)
     account = Facts(*case.layers)
     wallet, equity = account.number("wallet"), account.number("equity")
     cross = [position for position in positions if not position.isolated]
@@ -101,7 +96,21 @@ def describe(case: Case, setting: Setting, *, side: int | None = None) -> Accoun
         bankruptcy_without_fee=setting.bankruptcy_without_fee,
         target=target,
         money_half_unit=max(half_unit(account.raw(name)) for name in ("wallet", "equity", "collateral")),
+        entry_half_unit=max(half_unit(facts.raw("entry")) for _, facts in rows),
     )
+
+
+def _positions(setting: Setting, rows: Sequence[tuple[str, Facts]], side: int | None) -> list[PositionSpec]:
+    names = _stand_ins(setting.symbols)
+    leg_symbol: str | None = None
+    found = []
+    for label, facts in rows:
+        symbol = facts.text("symbol")
+        if symbol is None and label in ("both", "long", "short"):
+            # Legs that stand under their sides are those of one symbol.
+            symbol = leg_symbol = leg_symbol or next(names)
+        found.append(_position(setting, setting.own_symbol(symbol or next(names)), label, facts, side))
+    return _with_one_mark(_with_buckets(found, rows), rows)
 
 
 def _stand_ins(symbols: Sequence[str]) -> Iterator[str]:
@@ -111,20 +120,14 @@ def _stand_ins(symbols: Sequence[str]) -> Iterator[str]:
 
 
 def _position(setting: Setting, symbol: str, label: str, facts: Facts, side: int | None) -> PositionSpec:
-    quantity, entry, mark = facts.number("quantity"), facts.number("entry"), facts.number("mark")
-    notional = facts.number("notional")
-    if quantity is None and notional is not None:
-        # A bare notional: as many units at the stated price, or at a price of 1, as make it up.
-        price = mark or entry or 1.0
-        mark = mark or price
-        quantity = notional * price if setting.inverse else notional / price
-    if not quantity:
-        raise UnsupportedError(f"no position in the inputs (keys {', '.join(sorted(_keys(facts)))})")
-    if mark is None and entry is None:
-        if notional is None:
-            raise UnsupportedError("neither entry nor mark in the inputs")
-        mark = quantity / notional if setting.inverse else notional / quantity
+    quantity, mark = _quantity_and_mark(setting, facts)
+    entry = facts.number("entry")
     direction = facts.side or (side_of(label) if label in ("long", "short") else None) or side
+    collateral = facts.number("collateral")
+    if collateral is None:
+        # The wallet of an isolated position is what was assigned to it.
+        collateral = facts.number("wallet")
+    isolated = _row_isolated(facts, setting.isolated)
     leverage = facts.number("leverage")
     tiers = facts.named("tiers", "brackets")
     return setting.fill(
@@ -132,16 +135,16 @@ def _position(setting: Setting, symbol: str, label: str, facts: Facts, side: int
             symbol=symbol,
             label=label,
             contracts=quantity if direction is None else direction * abs(quantity),
-            # A case without a mark is a fresh position: its mark is its entry.
-            mark=abs(mark if mark is not None else entry or 0.0),
+            mark=mark,
             entry=entry,
-            isolated=setting.isolated,
+            isolated=isolated,
             leverage=leverage,
-            collateral=facts.number("collateral") if setting.isolated else None,
+            collateral=collateral if isolated else None,
             extra_collateral=facts.number("extra") or 0.0,
             rate=facts.number("rate"),
             deduction=facts.number("deduction"),
-            multiplier=facts.number("multiplier"),
+            # A size in dollars (inverse) or in coins (linear) needs no contract size.
+            multiplier=1.0 if facts.in_units_of(*IN_MONEY) else facts.number("multiplier"),
             tick=facts.number("tick"),
             tiers=tier_rows(tiers) if tiers is not None and facts.number("rate") is None else (),
         ),
@@ -149,13 +152,50 @@ def _position(setting: Setting, symbol: str, label: str, facts: Facts, side: int
     )
 
 
+def _quantity_and_mark(setting: Setting, facts: Facts) -> tuple[float, float]:
+    """Return quantity and mark; a case without a mark is a fresh position, whose mark is its entry."""
+    quantity, mark = facts.number("quantity"), facts.number("mark") or facts.number("entry")
+    notional = facts.number("notional")
+    if quantity is None and notional is not None:
+        # A bare notional: as many units at the stated price, or at a price of 1, as make it up.
+        mark = mark or 1.0
+        return (notional * mark if setting.inverse else notional / mark), mark
+    if not quantity:
+        raise UnsupportedError(f"no position in the inputs (keys {', '.join(sorted(_keys(facts)))})")
+    if mark is None and notional:
+        mark = abs(quantity / notional if setting.inverse else notional / quantity)
+    if mark is None:
+        raise UnsupportedError("neither entry nor mark in the inputs")
+    return quantity, mark
+
+
 def _keys(facts: Facts) -> list[str]:
     return [key for layer in facts.layers for key in layer]
 
 
-def _with_buckets(
-    case: Case, positions: Sequence[PositionSpec], rows: Sequence[tuple[str, Facts]]
-) -> list[PositionSpec]:
+def _row_isolated(facts: Facts, default: bool) -> bool:
+    """Return the margin mode that a row states for itself, else that of the case."""
+    stated = str(facts.named("marginType", "margin_type", "margin_mode", "mgnMode") or "").lower()
+    leverage = facts.named("leverage")
+    if not stated and isinstance(leverage, Mapping):
+        stated = str(leverage.get("type", "")).lower()
+    return stated == "isolated" if stated in ("cross", "crossed", "isolated") else default
+
+
+def _with_one_mark(positions: Sequence[PositionSpec], rows: Sequence[tuple[str, Facts]]) -> list[PositionSpec]:
+    """Return the positions with one mark for the legs of a symbol where the case states none: the largest leg's."""
+    largest: dict[str, PositionSpec] = {}
+    for position in positions:
+        held = largest.get(position.symbol)
+        if held is None or abs(position.contracts) > abs(held.contracts):
+            largest[position.symbol] = position
+    return [
+        position if facts.number("mark") is not None else replace(position, mark=largest[position.symbol].mark)
+        for position, (_, facts) in zip(positions, rows, strict=True)
+    ]
+
+
+def _with_buckets(positions: Sequence[PositionSpec], rows: Sequence[tuple[str, Facts]]) -> list[PositionSpec]:
     """Return the positions in hedge mode's buckets where a symbol has several, or the payload says so."""
     symbols = [position.symbol for position in positions]
     done = []
@@ -192,7 +232,7 @@ def _target(case: Case, positions: Sequence[PositionSpec], account: Facts) -> in
 def _aside(account: Facts, positions: Sequence[PositionSpec], rows: Sequence[tuple[str, Facts]]) -> float | None:
     """Return the frozen headroom of positions given as sums only; None where every position is listed."""
     maintenance, profit = account.number("other_maintenance"), account.number("other_profit")
-    if len(positions) > 1 or (maintenance is None and profit is None):
+    if len({p.symbol for p in positions}) > 1 or (maintenance is None and profit is None):
         return None
     aside = (profit or 0.0) - (maintenance or 0.0)
     return aside if aside != 0.0 else None

@@ -90,15 +90,21 @@ def _flat(tree: Mapping[str, object], prefix: tuple[str, ...] = ()) -> Iterator[
             yield (*prefix, key), value
 
 
-def _read(path: Sequence[str], value: object) -> Asked:
-    """Split a key into the figure's name and what qualifies it: a position, a level, a unit, per cent."""
+def reread(wanted: Asked, figures: Figures) -> Asked:
+    """Return what is asked with the account's own symbols and coins known as words that may stand in a key."""
+    known = frozenset(word for labels in figures.labels for word in labels)
+    return wanted if wanted.name is not None else _read(wanted.field.split("."), wanted.expected, known)
+
+
+def _read(path: Sequence[str], value: object, known: frozenset[str] = frozenset()) -> Asked:
+    """Split a key into the figure's name and what qualifies it: a position, a level, a unit."""
     words = [word for part in path for word in _split(part)]
     extra = {part.lower() for part in path}
     kept = list(words)
     marks: set[str] = set()
     level = ""
     # Take qualifiers off until what is left is the name of a figure.
-    for drop in (_nothing, _is_level, _is_unit, _is_side, _is_tier, _is_symbol):
+    for drop in (_nothing, _is_level, _is_unit, _is_side, _is_tier, _is_symbol, known.__contains__):
         for word in list(kept):
             if len(kept) > 1 and drop(word):
                 kept.remove(word)
@@ -168,9 +174,10 @@ def look_up(figures: Figures, wanted: Asked) -> tuple[bool, object, str]:
             value = place[name]
             if name == "deduction" and isinstance(value, list) and not isinstance(wanted.expected, list):
                 tiers = [int(digits) for word in wanted.words for digits in re.findall(r"(?:tier|bracket)(\d+)$", word)]
+                first = place.get("first_tier", 1)
                 # Without a number the key means the last tier that the case gives.
-                number = tiers[0] if tiers else len(value)
-                value = value[number - 1] if number <= len(value) else None
+                index = tiers[0] - first if tiers and isinstance(first, int) else len(value) - 1
+                value = value[index] if 0 <= index < len(value) else None
             if name == "notional" and isinstance(value, float) and place.get("side") == -1.0:
                 # Some payloads print the notional of a short with its sign.
                 printed = as_number(wanted.expected)

@@ -19,20 +19,21 @@ SPELLINGS = {
     "ncontracts numcontracts positioncontracts contractsqty sizecontracts contractcount positionamount qtycoin qtybtc",
     "side": "side direction posside positionside",
     "entry": "entry entryprice avgpx avgprice entrypx averageprice openprice avgentryprice averageentryprice "
-    "avgentry openavgprice",
-    "mark": "mark markprice markpx markimplied markimpliedbyupl currentmark",
+    "avgentry openavgprice openrate",
+    "mark": "mark markprice markpx markimplied markimpliedbyupl currentmark exit exitprice",
     "rate": "mmr mmrrate mmrate maintenanceratio maintenancerate maintmarginratio maintenancemarginrate mmf mmfraction "
-    "tierrate maintenancefraction maintmarginrate maintrate mmrimplied maintenancemarginratio",
-    "deduction": "cum maintenanceamount mmdeduction deduction maintamount cumbtc cumcoin maintenancededuction cumeth",
+    "tierrate maintenancefraction maintmarginrate maintrate mmrimplied maintenancemarginratio mmratio",
+    "deduction": "cum maintenanceamount mmdeduction deduction maintamount maintenanceamt cumbtc "
+    "cumcoin maintenancededuction cumeth",
     "leverage": "leverage lever lev",
     "collateral": "isolatedwallet isolatedcollateral collateral positionbalance isolatedmargin margin positionmargin "
-    "assignedmargin marginused posmargin isolatedbalance isolatedwalletbalance marginbtc",
+    "mgn assignedmargin marginused posmargin isolatedbalance isolatedwalletbalance marginbtc",
     "wallet": "walletbalance wallet balance crosswallet crosswalletbalance cashbal cash balancebtc balanceusdt "
     "walletbtc walletusdt usdcbalance balanceeth walletbalancebtc totalwalletbalance walletcoin balanceusdc",
     "equity": "equity accountvalue accountequity marginbalance eq equityimpliedbymgnratio equityimplied "
     "totalmarginbalance equityusdt",
     "fee": "takerfee taker fee feerate takerrate takerfeerate liqfee takerfeefraction",
-    "tick": "tick ticksize pricestep",
+    "tick": "tick ticksize ticksz pricestep",
     "multiplier": "ctval contractsize contractsizeusd ctvalusd multiplier mult facevalue contractvalue "
     "contractmultiplier sizeusdpercontract",
     "max_leverage": "maxleverage assetmaxleverage maxlev maximumleverage",
@@ -40,10 +41,12 @@ SPELLINGS = {
     "profit": "unrealizedprofit unrealizedpnl unrealisedpnl upl upnl",
     "extra": "extramargin addedmargin",
     "raw_usd": "rawusd",
-    "other_maintenance": "othermm tmmother othermaintenance tmm tmm1 othermaintenancemargin",
-    "other_profit": "otherupnl upnlother otherupl upnl1 otherunrealisedpnl",
+    "other_maintenance": "othermm tmmother othermaintenance tmm tmm1 othermaintenancemargin mmex1",
+    "other_profit": "otherupnl upnlother otherupl upnl1 otherunrealisedpnl upnlex1",
 }
 _MEANING = {spelling: meaning for meaning, spellings in SPELLINGS.items() for spelling in spellings.split()}
+# A unit at the end of a key says nothing that the product line does not say.
+_UNIT_ENDING = re.compile(r"_(btc|eth|usdt?|usdc|coin|native|quote)$", re.IGNORECASE)
 _LONG, _SHORT = ("long", "buy", "bid", "1", "1.0", "+1", "l"), ("short", "sell", "ask", "-1", "-1.0", "s")
 # The latest time that a response states is when its numbers were true.
 _TIMES = ("uTime", "updateTime", "updatedTime", "ts", "time", "timestamp", "cTime", "createdTime")
@@ -56,7 +59,7 @@ def plain(key: str) -> str:
 
 def meaning(key: str) -> str | None:
     """Return what an input key means, None when it is not one of the spellings."""
-    return LETTERS.get(key) or _MEANING.get(plain(key))
+    return LETTERS.get(key) or _MEANING.get(plain(key)) or _MEANING.get(plain(_UNIT_ENDING.sub("", key)))
 
 
 def as_number(value: object) -> float | None:
@@ -92,13 +95,24 @@ class Facts:
     def __init__(self, *layers: Mapping[str, object]) -> None:
         self.layers = layers
 
-    def raw(self, wanted: str) -> object:
-        """Return the first value with a meaning, by order of its spellings inside each layer."""
+    def item(self, wanted: str) -> tuple[str, object] | None:
+        """Return key and value of the first entry with a meaning, by order of its spellings inside each layer."""
         for layer in self.layers:
             for key, value in sorted(layer.items(), key=_spelling_order):
                 if meaning(key) == wanted and value not in (None, ""):
-                    return value.get("value") if wanted == "leverage" and isinstance(value, Mapping) else value
+                    return key, value
         return None
+
+    def raw(self, wanted: str) -> object:
+        """Return the first value with a meaning; of a leverage that is an object, the number in it."""
+        found = self.item(wanted)
+        value = None if found is None else found[1]
+        return value.get("value") if wanted == "leverage" and isinstance(value, Mapping) else value
+
+    def in_units_of(self, *keys: str) -> bool:
+        """Whether the quantity stands under one of these keys, which say what it counts."""
+        found = self.item("quantity")
+        return found is not None and found[0] in keys
 
     def number(self, wanted: str) -> float | None:
         """Return the first number with a meaning, None when there is none."""
@@ -158,9 +172,10 @@ def position_rows(case: Case) -> list[tuple[str, Facts]]:
 
 def _inner(row: Mapping[str, object], shared: Sequence[Mapping[str, object]]) -> Facts:
     # What stands beside the list belongs to the account, or to all positions alike: a rate, a leverage, a margin mode.
-    kept = ("rate", "deduction", "leverage", "multiplier", "tick", "max_leverage")
+    kept = ("rate", "deduction", "leverage", "multiplier", "tick", "max_leverage", "mark")
     own = {meaning(key) for key in row}
     common = {k: v for layer in shared for k, v in layer.items() if meaning(k) in kept and meaning(k) not in own}
+    common |= {k: v for layer in shared for k, v in layer.items() if k in ("tiers", "brackets") and k not in row}
     if "rate" in own:
         common = {k: v for k, v in common.items() if meaning(k) != "deduction"}
     return Facts(row, common)

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from margincover.errors import MargincoverError
-from tests.reference.verify.account import figures_of, nudged
+from tests.reference.verify.account import figures_of, nudged, nudged_entry
 from tests.reference.verify.adaptors import ADAPTORS
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.build import refuse_out_of_scope
 from tests.reference.verify.cases import Case, UnsupportedError
-from tests.reference.verify.compare import Asked, Outcome, asked, has_own_tolerance, look_up, outcome
+from tests.reference.verify.compare import Asked, Outcome, asked, has_own_tolerance, look_up, outcome, reread
 
 # Cases are written loosely: one of an unforeseen shape must not hide the result of all others.
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError, AssertionError)
+
+# Figures that hold unrealised profit.
+WITH_PROFIT = ("upnl", "roe", "equity", "isolated_margin", "margin_used", "margin_ratio", "mm_rate")
 
 
 @dataclass(slots=True)
@@ -110,7 +113,7 @@ def compare_case(case: Case) -> list[Outcome]:
         side = 1 if "long" in wanted.words else -1 if "short" in wanted.words else None
         if side not in answers:
             answers[side] = ADAPTORS[case.venue](case, side)
-        results.append(_outcome(case, wanted, answers[side]))
+        results.append(_outcome(case, reread(wanted, answers[side].figures), answers[side]))
     return results
 
 
@@ -125,12 +128,22 @@ def _outcome(case: Case, wanted: Asked, answer: Answer) -> Outcome:
 
 
 def _slack(wanted: Asked, actual: object, answer: Answer) -> float:
-    """Return how far the figure moves when the stated money moves by half a unit in its last printed digit."""
+    """Return how far the figure moves with half a unit in the last printed digit of what it is made from.
+
+    Stated money (wallet, equity, collateral) counts for every figure; a printed entry price only for profits and what
+    holds them, because prices of liquidation are to be met to their own digits.
+    """
     assert answer.spec is not None, "Invariant: only an answer with an account is nudged"
-    if answer.spec.money_half_unit == 0.0 or not isinstance(actual, float):
-        return 0.0
-    _, moved, _ = look_up(figures_of(nudged(answer.spec, answer.spec.money_half_unit)), wanted)
-    return abs(moved - actual) if isinstance(moved, float) else 0.0
+    spec = answer.spec
+    moves = [nudged(spec, spec.money_half_unit)] if spec.money_half_unit else []
+    if spec.entry_half_unit and wanted.name in WITH_PROFIT:
+        moves.append(nudged_entry(spec, spec.entry_half_unit))
+    slack = 0.0
+    for move in moves:
+        _, moved, _ = look_up(figures_of(move), wanted)
+        if isinstance(moved, float) and isinstance(actual, float):
+            slack += abs(moved - actual)
+    return slack
 
 
 def by_family(cases: Sequence[Case]) -> Mapping[str, tuple[int, int]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from margincover.model.instrument import Payoff
 from margincover.model.position import OpenOrder, Side
 from margincover.venues import registry
 from margincover.venues.symbols import resolve_instrument
@@ -72,7 +73,15 @@ def _fill(spec: PositionSpec, facts: Facts) -> PositionSpec:
     stated, profit = as_number(facts.named("isolatedMargin")), facts.number("profit")
     if spec.isolated and not wallet and stated is not None and profit is not None:
         # positionRisk's isolatedMargin includes unrealised profit.
-        return replace(spec, collateral=stated - profit)
+        spec = replace(spec, collateral=stated - profit)
+    notional = facts.number("notional")
+    if facts.number("mark") is None and facts.number("quantity") is not None and notional:
+        # Account rows print the value at the mark instead of the mark.
+        rules = registry.rulebook("binance", at=DEFAULT)
+        instrument = resolve_instrument(rules, spec.symbol, multiplier=spec.multiplier)
+        size = abs(spec.contracts) * instrument.multiplier
+        inverse = instrument.payoff is Payoff.INVERSE
+        spec = replace(spec, mark=size / abs(notional) if inverse else abs(notional) / size)
     return spec
 
 

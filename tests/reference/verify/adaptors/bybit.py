@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from margincover.io.exchanges import parse_account
 from margincover.venues import registry
 from margincover.venues.symbols import resolve_instrument
-from tests.reference.verify.account import NEED_EQUITY, AccountSpec, Figures
+from tests.reference.verify.account import NEED_EQUITY, AccountSpec, Figures, PositionSpec, figures_of
 from tests.reference.verify.answer import Answer, answer_of
 from tests.reference.verify.build import Setting, any_size, describe
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -24,7 +24,7 @@ CLASSIC_DAY = datetime(2022, 11, 15, tzinfo=UTC)
 VALID_FROM = datetime(2022, 1, 1, tzinfo=UTC)
 LINEAR = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 INVERSE = ("BTCUSD", "ETHUSD", "XRPUSD", "SOLUSD")
-CLASSIC_MAINTENANCE = "a classic account prints maintenance at its bankruptcy price; the product's is that of its liquidation test, at entry"
+CLASSIC_MAINTENANCE = "a classic account prints maintenance at its bankruptcy price, the product counts it at entry"
 OLD_RULES = re.compile(r"legacy|until sep|entry-price|before sep|superseded 2025|until 2025")
 
 
@@ -42,14 +42,21 @@ def answer(case: Case, side: int | None) -> Answer:
         return Answer(figures=Figures(account={"deduction": found}))
     if re.search(r"\badl\b", case.family) and "bankruptcy" not in case.family:
         raise UnsupportedError("family not modelled: auto-deleveraging")
+    if "hedged" in case.family or any(
+        "hedg" in key.lower() and value for layer in case.layers for key, value in layer.items()
+    ):
+        raise UnsupportedError("family not modelled: hedged legs of one symbol (reduced maintenance not published)")
     spec = describe(_completed(case, facts, setting), setting, side=side)
     invented = [p.leverage is None and setting.mode != "classic_cross" for p in spec.positions]
     if any(invented) and not spec.fee and spec.fee is not None:
         # The rule asks for a leverage because of its closing fee; without a fee the leverage does not enter.
         spec = replace(spec, positions=tuple(replace(p, leverage=p.leverage or 1.0) for p in spec.positions))
     spec, weight_known = _with_weights(spec)
-    found_answer = answer_of(spec)
-    return replace(found_answer, figures=_trimmed(case, setting, found_answer.figures, any(invented), weight_known))
+    computed = answer_of(spec)
+    figures = _trimmed(case, setting, computed.figures, any(invented), weight_known)
+    if setting.mode == "classic_cross":
+        figures = _classic_cross(spec, figures)
+    return replace(computed, figures=figures)
 
 
 def _setting(case: Case, facts: Facts) -> Setting:
@@ -73,7 +80,15 @@ def _setting(case: Case, facts: Facts) -> Setting:
         fee=0.0 if fee is None and not case.is_sample else fee,
         # Bybit's bankruptcy price pays the closing fee: what is left of the margin there.
         bankruptcy_without_fee=False,
+        fill=_fill,
     )
+
+
+def _fill(spec: PositionSpec, facts: Facts) -> PositionSpec:
+    value = as_number(facts.named("value_for_margin"))
+    if facts.number("mark") is None and value:
+        return replace(spec, mark=value / abs(spec.contracts))
+    return spec
 
 
 def _completed(case: Case, facts: Facts, setting: Setting) -> Case:
@@ -121,14 +136,34 @@ def _trimmed(case: Case, setting: Setting, figures: Figures, invented: bool, wei
         kept = {name: value for name, value in position.items() if name not in dropped}
         if "initial_at_entry" in kept and setting.isolated:
             kept["position_balance"] = kept["initial_at_entry"]
-        if setting.mode == "classic_cross" and "bankruptcy_price_raw" in kept:
-            # The page of classic cross accounts prints the bankruptcy price without rounding.
-            kept["bankruptcy_price"] = kept["bankruptcy_price_raw"]
         positions.append(kept)
     if setting.mode.startswith("classic") and case.is_sample:
         missing["maintenance"] = CLASSIC_MAINTENANCE
     account = {name: value for name, value in figures.account.items() if name not in dropped}
     return replace(figures, account=account, positions=tuple(positions), missing=missing)
+
+
+def _classic_cross(spec: AccountSpec, figures: Figures) -> Figures:
+    """Return the figures with those that classic cross accounts print by a rule of their own.
+
+    The balance of a position is its margin with the closing fee, as if isolated, and its loss beside it; its initial
+    margin is that of the tier's initial rate, whatever the chosen leverage, and the product has no such rate.
+    """
+    positions = []
+    for position, own in zip(figures.positions, spec.positions, strict=True):
+        kept = {name: value for name, value in position.items() if name not in ("initial", "margin_used")}
+        if "bankruptcy_price_raw" in kept:
+            # The page prints this price without rounding.
+            kept["bankruptcy_price"] = kept["bankruptcy_price_raw"]
+        profit = kept.get("upnl")
+        if own.leverage is not None and isinstance(profit, float):
+            alone = replace(own, isolated=True, collateral=0.0)
+            twin = replace(spec, mode="classic_isolated", positions=(alone,), wallet=None, equity=None, target=0)
+            margin = figures_of(twin).positions[0]["initial_at_entry"]
+            kept["position_balance"] = margin + max(0.0, -profit) if isinstance(margin, float) else None
+        positions.append(kept)
+    reason = "a classic cross account prints the tier's initial rate, whatever the leverage; the rulebook holds none"
+    return replace(figures, positions=tuple(positions), missing={**figures.missing, "initial": reason})
 
 
 def _wallet(case: Case) -> Answer:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from margincover.io.exchanges import parse_account
+from margincover.model.account import Account
 from margincover.model.position import MarginMode
 from margincover.venues import registry
 from tests.reference.verify.account import AccountSpec, Figures, PositionSpec, figures_of
@@ -35,7 +36,7 @@ def answer(case: Case, side: int | None) -> Answer:
         if facts.number("notional") is None and facts.named("tiers") is not None:
             rows = _tiers(facts)
             found = deductions(venue="hyperliquid", mode="perps", symbol="BTC", as_of=DEFAULT, rows=rows)
-            return Answer(figures=Figures(account={"deduction": found}))
+            return Answer(figures=Figures(account={"deduction": found, "first_tier": 0}))
         if facts.number("max_leverage") is not None and facts.number("notional") is None:
             return _rate(facts.number("max_leverage") or 0.0)
     spec = describe(any_size(case, setting.isolated), setting, side=side)
@@ -111,7 +112,8 @@ def _fill(spec: PositionSpec, facts: Facts) -> PositionSpec:
 
 def _with_account_maintenance(case: Case, spec: AccountSpec) -> AccountSpec:
     """Return the account with the maintenance of positions that the case gives only as the account's sum."""
-    stated = as_number(Facts(case.layers[0]).named("maintenance_margin", "account_maintenance_margin"))
+    names = ("maintenance_margin", "account_maintenance_margin", "total_mm", "account_mm", "crossMaintenanceMarginUsed")
+    stated = as_number(Facts(*case.layers).named(*names))
     if stated is None or len(spec.positions) != 1 or spec.positions[0].isolated or spec.equity is None:
         return spec
     own = figures_of(spec).positions[0]["maintenance"]
@@ -138,24 +140,7 @@ def _clearinghouse(case: Case) -> Answer:
     parsed = parse_account(
         "hyperliquid", {"account": document}, account_id="hyperliquid:case", mode="perps", source=case.id
     )
-    leverages = {}
-    rows = document["assetPositions"]
-    for row in rows if isinstance(rows, list) else []:
-        position = row.get("position", {})
-        leverages[position.get("coin")] = as_number(position.get("maxLeverage"))
-    positions = tuple(
-        PositionSpec(
-            symbol=p.symbol,
-            contracts=p.contracts,
-            entry=p.entry_price,
-            mark=p.mark_price or p.entry_price,
-            isolated=p.margin_mode is MarginMode.ISOLATED,
-            leverage=p.leverage,
-            collateral=p.isolated_collateral_native,
-            rate=0.5 / top if (top := leverages.get(p.symbol)) else None,
-        )
-        for p in parsed.account.positions
-    )
+    positions = _held(parsed.account, document["assetPositions"])
     if not positions:
         report = parsed.account.reported[0]
         # Without positions the product's pool is flat: its equity is the venue's, its margin is what the venue states.
@@ -174,6 +159,32 @@ def _clearinghouse(case: Case) -> Answer:
         mode="perps",
         as_of=observed_at(case, default=DEFAULT, valid_from=VALID_FROM),
         positions=positions,
-        wallet=parsed.account.balances[0].total_native,
+        # The stated account value, not the wallet: entry prices are printed rounded, and so is a wallet behind them.
+        equity=parsed.account.reported[0].equity_native,
     )
-    return answer_of(spec)
+    figures = figures_of(spec)
+    if any("order" in key.lower() for layer in case.layers for key in layer):
+        reason = "resting orders take from what can be withdrawn; the product does not model them here"
+        figures = replace(figures, missing={**figures.missing, "withdrawable": reason})
+    return Answer(figures=figures, spec=spec)
+
+
+def _held(account: Account, rows: object) -> tuple[PositionSpec, ...]:
+    """Return the parsed positions with the rate of the maximum leverage that the payload states."""
+    leverages = {}
+    for row in rows if isinstance(rows, list) else []:
+        position = row.get("position", {})
+        leverages[position.get("coin")] = as_number(position.get("maxLeverage"))
+    return tuple(
+        PositionSpec(
+            symbol=p.symbol,
+            contracts=p.contracts,
+            entry=p.entry_price,
+            mark=p.mark_price or p.entry_price,
+            isolated=p.margin_mode is MarginMode.ISOLATED,
+            leverage=p.leverage,
+            collateral=p.isolated_collateral_native,
+            rate=0.5 / top if (top := leverages.get(p.symbol)) else None,
+        )
+        for p in account.positions
+    )

@@ -23,7 +23,7 @@ INVERSE = ("BTC-USD-SWAP", "ETH-USD-SWAP")
 
 def answer(case: Case, side: int | None) -> Answer:
     """Return the figures of an OKX case."""
-    if "adjEq" in case.raw:
+    if "adjEq" in case.raw or ("eq" in case.raw and "instId" not in case.raw):
         return _account(case)
     facts = Facts(*case.layers)
     kind = facts.named("instType", "inst_type")
@@ -32,11 +32,17 @@ def answer(case: Case, side: int | None) -> Answer:
     if re.search(r"fee|mr\d|pm ", case.family):
         raise UnsupportedError(f"family not modelled: {case.product}, {case.account_mode}")
     # In a response mmr and imr are amounts; the rate stands in the context.
-    raw = {key: value for key, value in case.raw.items() if key not in ("mmr", "imr", "notionalUsd")}
+    raw = _without_amounts(case.raw)
+    if isinstance(listed := raw.get("positions"), list):
+        raw["positions"] = [_without_amounts(row) for row in listed if isinstance(row, Mapping)]
     layers = (*case.layers[:-1], raw) if case.is_sample else case.layers
     setting = _setting(case, facts)
     spec = describe(any_size(replace(case, layers=layers), setting.isolated), setting, side=side)
     return answer_of(spec)
+
+
+def _without_amounts(row: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in row.items() if key not in ("mmr", "imr", "notionalUsd")}
 
 
 def _setting(case: Case, facts: Facts) -> Setting:
@@ -75,14 +81,14 @@ def _account(case: Case) -> Answer:
     closing fee, not the discounts.
     """
     facts: Mapping[str, object] = {**case.raw, **case.layers[0]}
-    equity, notional = as_number(facts.get("adjEq")), as_number(facts.get("notionalUsd"))
+    equity, notional = as_number(facts.get("adjEq") or facts.get("eq")), as_number(facts.get("notionalUsd"))
     maintenance, rate = as_number(facts.get("mmr")), as_number(facts.get("mmr_rate"))
-    if "portfolio" in case.family or as_number(facts.get("borrowFroz")) or facts.get("liability") is not None:
-        raise UnsupportedError("family not modelled: portfolio margin or borrowing in an OKX account")
+    if any(re.match(r"liab|borrow", key) and as_number(facts[key]) for key in facts):
+        raise UnsupportedError("family not modelled: borrowing in an OKX account")
+    if sum("fee" in key.lower() for key in facts) > 1 or any(key in facts for key in ("legs", "positions")):
+        raise UnsupportedError("family not modelled: an OKX account with a fee of its own for each leg")
     if equity is None or not notional or maintenance is None:
-        raise UnsupportedError("an OKX account without adjEq, notionalUsd and mmr")
-    implied = rate is None
-    leverage = as_number(facts.get("lever")) or as_number(facts.get("leverage"))
+        raise UnsupportedError("an OKX account without adjEq or eq, notionalUsd and mmr")
     position = PositionSpec(
         symbol=LINEAR[0],
         # One unit per contract at a price of the whole notional: only the notional enters.
@@ -90,7 +96,7 @@ def _account(case: Case) -> Answer:
         multiplier=1.0,
         mark=notional,
         entry=notional,
-        leverage=leverage,
+        leverage=as_number(facts.get("lever") or facts.get("leverage")),
         rate=maintenance / notional if rate is None else rate,
     )
     spec = AccountSpec(
@@ -103,7 +109,7 @@ def _account(case: Case) -> Answer:
         ratio_is_equity_over_maintenance=True,
     )
     found = figures_of(spec)
-    missing = {"equity": "adjEq is an input of this comparison", "upnl": "no positions in the payload"}
-    if implied:
+    missing = {"equity": "the equity is an input of this comparison", "upnl": "no positions in the payload"}
+    if rate is None:
         missing["maintenance"] = "the maintenance rate is worked back from mmr itself"
     return Answer(figures=replace(found, positions=(), labels=(), missing=missing), spec=None)
