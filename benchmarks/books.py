@@ -6,6 +6,8 @@ a book far from every edge would flatter the kernel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from margincover.model.pool import AssetTable, LegTable, MarginPool
@@ -29,9 +31,9 @@ def coins(n: int) -> tuple[str, ...]:
     return tuple(f"COIN{number:02d}" for number in range(n))
 
 
-def perpetual_pools(*, n_pools: int = 10, n_legs: int = 20, n_coins: int = 20) -> list[MarginPool]:
+def perpetual_pools(*, n_pools: int = 10, n_legs: int = 20, names: Sequence[str] | None = None) -> list[MarginPool]:
     """Return cross pools of linear perpetuals, one position per coin, half of them short."""
-    return [_pool(number, n_legs, coins(n_coins)) for number in range(n_pools)]
+    return [_pool(number, n_legs, tuple(names or coins(n_legs))) for number in range(n_pools)]
 
 
 def _pool(number: int, n_legs: int, names: tuple[str, ...]) -> MarginPool:

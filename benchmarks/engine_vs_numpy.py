@@ -15,64 +15,53 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
-import books
 import numpy as np
 import numpy_engine
 
+import books
 from margincover.model.pool import MarginPool
-from margincover.model.results import PathSummary
-from margincover.model.scenario import ScenarioBlock, ScenarioInfo
-from margincover.paths.engine import BLOCK_PATHS, PathSettings, simulate
+from margincover.model.scenario import ScenarioBlock
+from margincover.paths.engine import BLOCK_PATHS
+from margincover.paths.follow import Follower, bridge_key
+from margincover.paths.program import compile_pool
+from margincover.scenarios.brownian import GeometricBrownian
+from margincover.units import SECONDS_PER_HOUR
 
 N_STEPS = 168
 
 
-class Recorded:
-    """A generator that hands out blocks made before, so that no scenario is made inside the measured time."""
-
-    def __init__(self, info: ScenarioInfo, blocks: list[ScenarioBlock]) -> None:
-        self.info, self.blocks = info, blocks
-
-    def block(self, *, seed: int, number: int, n_steps: int, n_paths: int) -> ScenarioBlock:
-        """Return block ``number``."""
-        return self.blocks[number]
-
-
-def _ours(pools: list[MarginPool], generator: Recorded, threads: int) -> PathSummary:
-    horizon_s = N_STEPS * books.STEP_S
-    n_paths = len(generator.blocks) * BLOCK_PATHS
-    settings = PathSettings(
-        n_paths=n_paths, horizon_s=horizon_s, follow_s=horizon_s, seed=1, tolerance=0.01, threads=threads,
-        chunk_blocks=1,
-    )  # fmt: skip
-    return simulate(pools, generator, settings)
-
-
-def _baseline(pools: list[MarginPool], generator: Recorded, threads: int) -> np.ndarray:
-    def block(one: ScenarioBlock) -> np.ndarray:
-        return np.stack([numpy_engine.follow(pool, one.close_log)[0] for pool in pools])
-
-    if threads == 1:
-        return np.concatenate([block(one) for one in generator.blocks], axis=1)
-    with ThreadPoolExecutor(threads) as executor:
-        return np.concatenate(list(executor.map(block, generator.blocks)), axis=1)
-
-
-def _largest_differences(pools: list[MarginPool], generator: Recorded) -> tuple[float, int]:
-    """Return the largest difference of the maximum over the pool's notional, and the first passages that differ."""
-    closes = Recorded(
-        generator.info, [replace(block, step_variance=np.zeros_like(block.step_variance)) for block in generator.blocks]
+def _follower(pools: list[MarginPool], source: GeometricBrownian) -> Follower:
+    return Follower(
+        [compile_pool(pool, source.info.factors) for pool in pools],
+        keys=[bridge_key(1, pool.id) for pool in pools],
+        loading=source.info.loading,
+        hours=source.info.step_s / SECONDS_PER_HOUR,
+        horizon=N_STEPS,
+        n_paths=BLOCK_PATHS,
     )
-    ours = _ours(pools, closes, 1)
+
+
+def _in_threads(block: Callable[[int], object], n_blocks: int, threads: int) -> None:
+    if threads == 1:
+        for number in range(n_blocks):
+            block(number)
+        return
+    with ThreadPoolExecutor(threads) as executor:
+        list(executor.map(block, range(n_blocks)))
+
+
+def _largest_differences(pools: list[MarginPool], follower: Follower, blocks: list[ScenarioBlock]) -> tuple[float, int]:
+    """Return the largest difference of the maximum over the pool's notional, and the first passages that differ."""
     worst, passages = 0.0, 0
-    for row, pool in enumerate(pools):
-        notional = float((np.abs(pool.legs.signed_size) * pool.legs.mark_price).sum())
-        for number, block in enumerate(closes.blocks):
-            part = slice(number * BLOCK_PATHS, (number + 1) * BLOCK_PATHS)
+    for block in blocks:
+        ours = follower.follow(replace(block, step_variance=np.zeros_like(block.step_variance)), first_path=0)
+        for pool, state in zip(pools, ours, strict=True):
+            notional = float((np.abs(pool.legs.signed_size) * pool.legs.mark_price).sum())
             maximum, _, first = numpy_engine.follow(pool, block.close_log)
-            worst = max(worst, float(np.abs(maximum - ours.maximum[row, part]).max()) / notional)
-            passages += int((first != ours.liquidation_step[row, part]).sum())
+            worst = max(worst, float(np.abs(maximum - state.maximum).max()) / notional)
+            passages += int((first != state.passage[1]).sum())
     return worst, passages
 
 
@@ -95,13 +84,20 @@ def main() -> None:
         start = time.perf_counter()
         blocks.append(source.block(seed=1, number=number, n_steps=N_STEPS, n_paths=BLOCK_PATHS))
         making.append(time.perf_counter() - start)
-    generator = Recorded(source.info, blocks)
-    worst, passages = _largest_differences(pools, generator)
+    follower = _follower(pools, source)
+    worst, passages = _largest_differences(pools, follower, blocks)
+
+    def ours(number: int) -> None:
+        follower.follow(blocks[number], first_path=number * BLOCK_PATHS)
+
+    def baseline(number: int) -> None:
+        for pool in pools:
+            numpy_engine.follow(pool, blocks[number].close_log)
+
     runs = {
-        "numpy, 1 thread": lambda: _baseline(pools, generator, 1),
-        "numpy, 2 threads": lambda: _baseline(pools, generator, 2),
-        "margincover, 1 thread": lambda: _ours(pools, generator, 1),
-        "margincover, 2 threads": lambda: _ours(pools, generator, 2),
+        f"{name}, {threads} thread{'s' if threads > 1 else ''}": partial(_in_threads, block, len(blocks), threads)
+        for threads in (1, 2)
+        for name, block in (("numpy", baseline), ("margincover", ours))
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(options.rounds):

@@ -90,7 +90,12 @@ def a_book(
 
 
 def an_account(
-    venue: str, mode: str, positions: Sequence[Position] = (), name: str = "a", fee: float | None = None, **totals: float
+    venue: str,
+    mode: str,
+    positions: Sequence[Position] = (),
+    name: str = "a",
+    fee: float | None = None,
+    **totals: float,
 ) -> Account:
     """Return an account with balances by asset: ``an_account("binance", "coinm", [...], BTC=1.5)``."""
     balances = tuple(Balance(asset=asset, total_native=total) for asset, total in totals.items())

@@ -33,9 +33,9 @@ SHAPES = {
         Shape(
             venue="binance",
             mode="usdm_single_asset",
-            symbols={
-                s: 1.0 for s in ("BTCUSDT", "BTCUSDC", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "1000PEPEUSDT")
-            },
+            symbols=dict.fromkeys(
+                ("BTCUSDT", "BTCUSDC", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "1000PEPEUSDT"), 1.0
+            ),
             assets={"USDT": _USD, "USDC": _USD},
         ),
         Shape(
@@ -48,7 +48,7 @@ SHAPES = {
         Shape(
             venue="bybit",
             mode="uta_cross",
-            symbols={s: 1.0 for s in ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BTCPERP", "BTCUSD")},
+            symbols=dict.fromkeys(("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BTCPERP", "BTCUSD"), 1.0),
             assets={"USDT": _USD, "USDC": _USD, "BTC": _COIN},
             margin_modes=("cross",),
             inverse=("BTCUSD",),
@@ -56,7 +56,7 @@ SHAPES = {
         Shape(
             venue="bybit",
             mode="uta_isolated",
-            symbols={s: 1.0 for s in ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BTCPERP", "BTCUSD")},
+            symbols=dict.fromkeys(("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BTCPERP", "BTCUSD"), 1.0),
             assets={},
             margin_modes=("isolated",),
             inverse=("BTCUSD",),
@@ -77,7 +77,7 @@ SHAPES = {
         Shape(
             venue="hyperliquid",
             mode="perps",
-            symbols={s: 1.0 for s in ("BTC", "ETH", "SOL", "HYPE", "kPEPE")},
+            symbols=dict.fromkeys(("BTC", "ETH", "SOL", "HYPE", "kPEPE"), 1.0),
             assets={"USDC": _USD},
         ),
         Shape(
@@ -133,9 +133,7 @@ def accounts(draw: st.DrawFn, shape: Shape, *, least: int = 0, shift: float = 1.
     balances = []
     for asset, (low, high) in shape.assets.items():
         borrowed = draw(st.sampled_from([0.0, 0.0, digits((high - low) / 30.0)]))
-        balances.append(
-            Balance(asset=asset, total_native=digits(draw(st.floats(low, high))), borrowed_native=borrowed)
-        )
+        balances.append(Balance(asset=asset, total_native=digits(draw(st.floats(low, high))), borrowed_native=borrowed))
     return Account(
         id=f"{shape.venue}:drawn",
         venue=shape.venue,

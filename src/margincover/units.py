@@ -57,7 +57,8 @@ def format_duration(seconds: float) -> str:
     for unit, size in (("d", SECONDS_PER_DAY), ("h", SECONDS_PER_HOUR), ("min", 60)):
         if seconds >= size and seconds % size == 0 and (unit != "d" or seconds >= 2 * size):
             return f"{int(seconds // size)}{unit}"
-    return f"{seconds:g}s"
+    # Six digits of :g would turn a long span into 1e+06s, which parse_duration_s cannot read back.
+    return f"{int(seconds)}s" if seconds == int(seconds) else f"{seconds:g}s"
 
 
 def parse_utc(text: str, *, field: str = "time") -> datetime:

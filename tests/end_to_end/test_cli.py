@@ -226,7 +226,9 @@ def assert_one_error(capsys, *named: str) -> str:
 @pytest.mark.parametrize("where", ["missing folder", "a folder", "below a file"])
 def test_report_that_cannot_be_written_is_an_error_and_leaves_nothing(command, where, tmp_path, capsys):
     book = write_book(tmp_path, with_balance(1.35))
-    target = {"missing folder": tmp_path / "no" / "r.html", "a folder": tmp_path, "below a file": book / "r.html"}[where]
+    target = {"missing folder": tmp_path / "no" / "r.html", "a folder": tmp_path, "below a file": book / "r.html"}[
+        where
+    ]
     before = sorted(tmp_path.rglob("*"))
     arguments = ["cover", str(book), *FAST] if command == "cover" else ["demo", "--paths", "512"]
     assert main([*arguments, "--html", str(target)]) in (3, 64)

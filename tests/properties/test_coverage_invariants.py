@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,9 +39,7 @@ def market(factors=("BTC", "ETH", "SOL")) -> GeometricBrownian:
 
 
 def run(pools, *, generator=None, horizon=DAY, follow=DAY, seed=5, tolerance=0.05, paths=N_PATHS):
-    chosen = PathSettings(
-        n_paths=paths, horizon_s=horizon, follow_s=follow, seed=seed, tolerance=tolerance, threads=1
-    )
+    chosen = PathSettings(n_paths=paths, horizon_s=horizon, follow_s=follow, seed=seed, tolerance=tolerance, threads=1)
     return simulate(pools, generator or market(), chosen)
 
 
@@ -114,7 +114,7 @@ def test_requirement_is_ordered_by_measure_tolerance_and_maintenance(holdings, c
 def test_longer_horizons_never_need_less_path_by_path(holdings, cash):
     pool = usdt_pool(holdings, cash=cash)
     runs = [run([pool], horizon=k * DAY, follow=3 * DAY) for k in (1, 2, 3)]
-    for short, long in zip(runs, runs[1:], strict=False):
+    for short, long in itertools.pairwise(runs):
         assert (long.maximum >= short.maximum).all()
         assert (long.liquidation_step == short.liquidation_step).all()
     # What is followed further does not change what happened before.
@@ -134,7 +134,7 @@ def test_probabilities_rise_with_the_horizon_and_a_call_comes_before_liquidation
     for row in rows:
         assert row.margin_call.value >= row.liquidation.value
         assert row.liquidation.low <= row.liquidation.value <= row.liquidation.high
-    for early, late in zip(rows, rows[1:], strict=False):
+    for early, late in itertools.pairwise(rows):
         assert late.liquidation.value >= early.liquidation.value
         assert late.margin_call.value >= early.margin_call.value
     never = np.iinfo(np.int32).max
@@ -216,6 +216,21 @@ def test_flat_rates_leave_no_remainder(holdings):
     # Linear positions at flat rates and no funding: every dollar of the maximum belongs to a factor.
     assert abs(parts["remainder"]) <= 1e-9 * scale_of(pools[0])
     assert abs(parts["funding"]) <= 1e-9 * scale_of(pools[0])
+
+
+@settings(max_examples=10)
+@given(holdings=HOLDINGS)
+def test_worst_paths_are_the_largest_maxima_and_the_hour_that_they_came(holdings):
+    pool = usdt_pool(holdings, cash=1e5)
+    paths = run([pool], horizon=2 * DAY, follow=3 * DAY)
+    worst = coverage([pool], paths, horizon=2 * DAY).pools[0].worst_paths
+    assert [value for _, value, _ in worst] == sorted(paths.maximum[0], reverse=True)[: len(worst)]
+    assert len(worst) == 10
+    for path, value, hour in worst:
+        assert value == paths.maximum[0, path]
+        # Steps of six hours; the maximum lies within the horizon and not in what is only followed.
+        assert hour == 6.0 * paths.maximum_step[0, path]
+        assert 0.0 <= hour <= 48.0
 
 
 def test_book_of_nothing_is_covered_and_needs_nothing():

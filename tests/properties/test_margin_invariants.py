@@ -59,7 +59,7 @@ def test_progressive_maintenance_is_convex_and_rises(which, ends, weight):
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_account_without_positions_needs_nothing(shape):
-    account = an_account(shape.venue, shape.mode, **{asset: 3.0 for asset in shape.assets})
+    account = an_account(shape.venue, shape.mode, **dict.fromkeys(shape.assets, 3.0))
     risk = margin.evaluate(build_pools(a_book(account)))
     assert len(risk.pool_ids) == (0 if not shape.assets else 1 if shape.mode == "uta_cross" else len(shape.assets))
     assert (risk.maintenance == 0.0).all()
@@ -156,7 +156,7 @@ def check_root(pool, headroom, start, root):
     side=st.sampled_from([1.0, -1.0]),
 )
 def test_linear_liquidation_price_is_the_closed_form(leverage, rate, side):
-    # methods.md 2.1: long (q P0 - W) / (q (1 - m)), short (q P0 + W) / (q (1 + m)), with W = q P0 / leverage.
+    # Equity = maintenance: long (q P0 - W) / (q (1 - m)), short (q P0 + W) / (q (1 + m)), with W = q P0 / leverage.
     pool = linear_pool(notional=side * 1e5, cash=1e5 / leverage, maintenance_fraction=rate)
     level = liquidation_price.instrument_levels(pool)[0]
     found = (level.down if side > 0 else level.up) / level.mark_price
@@ -169,7 +169,7 @@ def test_linear_liquidation_price_is_the_closed_form(leverage, rate, side):
     side=st.sampled_from([1.0, -1.0]),
 )
 def test_inverse_liquidation_price_is_the_closed_form(leverage, rate, side):
-    # methods.md 2.1: long n (1 + m) / (C + n / P0), short n (1 - m) / (n / P0 - C), with C = n / (P0 leverage).
+    # Equity = maintenance: long n (1 + m) / (C + n / P0), short n (1 - m) / (n / P0 - C), with C = n / (P0 leverage).
     pool = inverse_pool(notional_coin=side * 2.0, cash=2.0 / leverage, maintenance_fraction=rate)
     level = liquidation_price.instrument_levels(pool)[0]
     found = (level.down if side > 0 else level.up) / level.mark_price
@@ -189,13 +189,13 @@ def test_long_and_short_of_one_size_mirror_each_other(cash, side, move):
 
 
 def test_inverse_long_is_closer_to_liquidation_than_a_linear_one_and_the_short_farther():
-    # methods.md 2.1 at 10x and 0.5 %: 0.90452, 1.09453 linear; 0.91364, 1.10556 inverse.
+    # At 10x and 0.5 %: 0.90452, 1.09453 linear; 0.91364, 1.10556 inverse.
     roots = []
     for side in (1.0, -1.0):
         for pool in (linear_pool(notional=side * 1e5, cash=1e4), inverse_pool(notional_coin=side, cash=0.1)):
             level = liquidation_price.instrument_levels(pool)[0]
             roots.append((level.down if side > 0 else level.up) / level.mark_price)
-    assert [0.90452, 0.91364, 1.09453, 1.10556] == pytest.approx(roots, abs=5e-6)
+    assert roots == pytest.approx([0.90452, 0.91364, 1.09453, 1.10556], abs=5e-6)
 
 
 def test_hedge_of_equal_legs_has_no_liquidation_price_of_its_instrument():

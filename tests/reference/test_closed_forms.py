@@ -53,12 +53,14 @@ def pool_of(contract: Contract, equity_fraction: float):
     """Return a pool of notional 1e5 dollars (linear) or 1 coin (inverse) with equity as a fraction of it."""
     side = 1.0 if contract in (Contract.LINEAR_LONG, Contract.INVERSE_LONG) else -1.0
     if contract in (Contract.LINEAR_LONG, Contract.LINEAR_SHORT):
-        return linear_pool(notional=side * NOTIONAL, cash=equity_fraction * NOTIONAL, maintenance_fraction=RATE), NOTIONAL
+        return linear_pool(
+            notional=side * NOTIONAL, cash=equity_fraction * NOTIONAL, maintenance_fraction=RATE
+        ), NOTIONAL
     return inverse_pool(notional_coin=side, cash=equity_fraction, maintenance_fraction=RATE), 1.0
 
 
 def barrier_of(contract: Contract, equity: float) -> float:
-    """Return log of the liquidation price over the mark; methods of first passage start from it."""
+    """Return log of the liquidation price over the mark."""
     return math.log(
         {
             Contract.LINEAR_LONG: (1.0 - equity) / (1.0 - RATE),
@@ -69,11 +71,11 @@ def barrier_of(contract: Contract, equity: float) -> float:
     )
 
 
-def test_closed_forms_give_the_published_figures_of_the_linear_long():
+def test_closed_forms_give_the_stated_figures_of_the_linear_long():
     # sigma 80 %, 10 days, maintenance 0.5 %, 5x; computed twice independently, to the four digits printed here.
-    assert first_passage.touch_probability(
-        LAW, log_barrier=barrier_of(Contract.LINEAR_LONG, 0.2)
-    ) == pytest.approx(0.1108, abs=5e-5)
+    assert first_passage.touch_probability(LAW, log_barrier=barrier_of(Contract.LINEAR_LONG, 0.2)) == pytest.approx(
+        0.1108, abs=5e-5
+    )
     needed = first_passage.required_coverage(
         LAW, contract=Contract.LINEAR_LONG, maintenance_fraction=RATE, tolerance=TOLERANCE
     )
@@ -89,7 +91,7 @@ def test_linear_long_of_five_times_leverage_by_simulation(paths):
     probability = float((done.liquidation_step[0] >= 0).mean())
     assert abs(probability - 0.1108) < 3.0 * math.sqrt(0.1108 * 0.8892 / n) + 5e-5
     rc, rces = estimates(done.maximum[1] / NOTIONAL, TOLERANCE)
-    # The published figures are rounded to 0.01 %.
+    # The stated figures are rounded to 0.01 %.
     assert abs(rc.value - 0.2981) < 3.0 * rc.standard_error + 5e-5
     assert abs(rces.value - 0.3264) < 3.0 * rces.standard_error + 5e-5
 
@@ -112,9 +114,7 @@ def test_probability_of_liquidation_is_that_of_first_passage(contract, equity):
 def test_required_coverage_is_the_closed_form(contract, paths):
     pool, unit = pool_of(contract, 0.0)
     rc, rces = estimates(run([pool], market(), paths=paths).maximum[0] / unit, TOLERANCE)
-    expected = first_passage.required_coverage(
-        LAW, contract=contract, maintenance_fraction=RATE, tolerance=TOLERANCE
-    )
+    expected = first_passage.required_coverage(LAW, contract=contract, maintenance_fraction=RATE, tolerance=TOLERANCE)
     assert abs(rc.value - expected.rc) < 3.0 * rc.standard_error
     assert abs(rces.value - expected.rces) < 3.0 * rces.standard_error
 
@@ -162,4 +162,3 @@ def test_bridge_of_two_coins_on_a_daily_grid_agrees_with_an_hourly_grid(sizes):
     # Without the bridge the daily grid misses far more than that.
     on_grid = (coarse.fan_maintenance - coarse.fan_equity)[:, 1].max(axis=0) >= 0.0
     assert on_grid.mean() < 0.9 * shares[1]
-

@@ -105,7 +105,8 @@ def cover(
     calibration = load_packaged()
     pools = build_pools(book, funding_fallback=calibration.pessimistic_funding_per_hour)
     statuses, rows = reconcile(book, pools, pool_statuses(pools))
-    factors = list(dict.fromkeys(factor for pool in pools for factor in pool.factors))
+    # Sorted, so that the order of the accounts does not decide which random numbers a coin gets.
+    factors = sorted({factor for pool in pools for factor in pool.factors})
     if generator is None:
         _require_factors(book, pools, chosen, calibration)
         # A book without positions still gets an answer; one factor keeps the generator defined.

@@ -6,12 +6,11 @@ depends on the seed alone, not on how blocks are grouped into chunks or on the n
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,8 @@ from margincover.model.results import PathSummary
 from margincover.model.scenario import ScenarioGenerator
 from margincover.numeric.arrays import Vector
 from margincover.paths import reference, tails
-from margincover.paths.program import PoolProgram, compile_pool
-from margincover.paths.slabs import Slab, Slabs
+from margincover.paths.follow import Follower, bridge_key
+from margincover.paths.program import compile_pool
 from margincover.units import SECONDS_PER_HOUR
 
 BLOCK_PATHS = 256
@@ -117,12 +116,6 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def bridge_key(seed: int, pool_id: str) -> int:
-    """Return the 64-bit key of the bridge draws of one pool."""
-    digest = hashlib.sha256(f"{seed}/bridge/{pool_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "little")
-
-
 class _Run:
     """Everything that the blocks of one run share, and the arrays that they fill."""
 
@@ -139,9 +132,14 @@ class _Run:
         self.hours = info.step_s / SECONDS_PER_HOUR
         self.loading: Vector = info.loading
         self.programs = [compile_pool(pool, info.factors) for pool in pools]
-        self.packed = [program.packed() for program in self.programs]
-        self.slabs = Slabs(self.programs, n_factors=len(info.factors), n_paths=BLOCK_PATHS)
-        self.keys = [bridge_key(settings.seed, pool.id) for pool in pools]
+        self.follower = Follower(
+            self.programs,
+            keys=[bridge_key(settings.seed, pool.id) for pool in pools],
+            loading=info.loading,
+            hours=self.hours,
+            horizon=self.horizon,
+            n_paths=BLOCK_PATHS,
+        )
         self.nothing_owed = [not pool.legs.count and bool((pool.assets.balance_native >= 0.0).all()) for pool in pools]
         tail_rows = int(np.ceil(settings.tolerance * self.n_blocks * BLOCK_PATHS)) + 1
         self.collectors = [tails.TailCollector(tail_rows) for _ in pools]
@@ -161,10 +159,7 @@ class _Run:
         block = self.generator.block(seed=self.settings.seed, number=number, n_steps=self.n_steps, n_paths=BLOCK_PATHS)
         first = number * BLOCK_PATHS
         part = slice(first, first + BLOCK_PATHS)
-        states = [_PoolState(program, BLOCK_PATHS) for program in self.programs]
-        for slab in self.slabs.of(block):
-            for row, state in enumerate(states):
-                self._follow(row, state, slab, first)
+        states = self.follower.follow(block, first_path=first)
         for row, (program, state) in enumerate(zip(self.programs, states, strict=True)):
             self.maximum[row, part] = state.maximum
             self.maximum_step[row, part], self.liquidation_step[row, part], self.call_step[row, part] = state.passage
@@ -180,17 +175,6 @@ class _Run:
             )  # fmt: skip
         if number < _FAN_BLOCKS:
             self.fans[number] = self._fan(np.exp(block.close_log[: self.horizon]))
-
-    def _follow(self, row: int, state: _PoolState, slab: Slab, first_path: int) -> None:
-        from margincover.paths import kernels  # Numba loads here and not with the package
-
-        run_pool: Any = kernels.run_pool  # Numba's dispatcher carries no types
-        program = self.programs[row]
-        run_pool(
-            slab.level, slab.span, slab.deviation, self.loading, self.hours, slab.first_step, self.horizon,
-            np.uint64(self.keys[row]), first_path, *self.packed[row], program.call_ratio - 1.0, program.has_funding,
-            state.paid, state.shortfall, state.maintenance, state.slope, state.maximum, state.passage,
-        )  # fmt: skip
 
     def _fan(self, close: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return equity and maintenance [step + 1, pool, path] of one block, up to the horizon."""
@@ -232,18 +216,6 @@ class _Run:
         )
 
 
-class _PoolState:
-    """What the kernel carries from slab to slab for one pool of one block."""
-
-    def __init__(self, program: PoolProgram, n_paths: int) -> None:
-        self.paid = np.zeros((program.held_linear.shape[0], n_paths))
-        self.shortfall = np.zeros((2, n_paths))
-        self.maintenance = np.zeros((2, n_paths))
-        self.slope = np.zeros((2, program.n_factors, n_paths))
-        self.maximum = np.full(n_paths, -np.inf)
-        self.passage = np.full((3, n_paths), -1, dtype=np.int64)
-
-
 def _start(pool: MarginPool) -> float:
     nothing = np.zeros((pool.assets.count, 1))
     return float(reference.evaluate_step(pool, np.ones((len(pool.factors), 1)), nothing)[0][0])
@@ -260,4 +232,4 @@ def _read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
     return array
 
 
-__all__ = ["BLOCK_PATHS", "PathSettings", "Progress", "available_threads", "simulate"]
+__all__ = ["BLOCK_PATHS", "PathSettings", "Progress", "available_threads", "bridge_key", "simulate"]

@@ -33,8 +33,8 @@ _CAP, _WEIGHT = 1, 2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hash_exponential(key, step, path):
-    """Return a standard exponential draw that depends on (key, step, path) alone.
+def _hash_uniform(key, step, path):
+    """Return a uniform draw in (0, 1) that depends on (key, step, path) alone.
 
     SplitMix64 (Steele, Lea, Flood 2014) on a counter: draws need no state, so they can be made only where they matter.
     """
@@ -46,7 +46,13 @@ def hash_exponential(key, step, path):
     z = z ^ (z >> np.uint64(31))
     z = (z * np.uint64(0x9E3779B97F4A7C15)) & mask
     z = z ^ (z >> np.uint64(32))
-    return -math.log((np.float64(z >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0))
+    return (np.float64(z >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def hash_exponential(key, step, path):
+    """Return the standard exponential draw -ln u of the uniform draw u of (key, step, path)."""
+    return -math.log(_hash_uniform(key, step, path))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -63,20 +69,19 @@ def _tier_of(value, floors, start, count):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _evaluate(
     ratio, span, factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, paid,
-    shortfall, maintenance, slope, work,
+    shortfall, maintenance, slope, work, collapsed, band,
 ):  # fmt: skip
     """Fill shortfall, maintenance [path] and slope [factor, path] at one instant.
 
     ``ratio`` [factor of the generator, path]; ``span`` [2, factor of the generator] its smallest and largest value over
-    the paths; ``paid`` [asset, path] funding paid so far; ``work`` [8, path] is work space.
+    the paths; ``paid`` [asset, path] funding paid so far; ``work`` [6, path], ``collapsed`` [2, factor] and ``band``
+    [2, leg] are work space.
     """
     n_paths = shortfall.size
     n_assets, n_factors = coefficient.shape[1:]
     held, counted, line, weight, unit = work[0], work[1], work[2], work[3], work[4]
-    value, fraction, deduction = work[5], work[6], work[7]
-    collapsed = np.empty((2, n_factors))
-    first = np.empty(leg_notional.size, dtype=np.int64)
-    last = np.empty(leg_notional.size, dtype=np.int64)
+    value = work[5]
+    first, last = band[0], band[1]
     shortfall[:] = 0.0
     maintenance[:] = 0.0
     slope[:, :] = 0.0
@@ -85,7 +90,7 @@ def _evaluate(
         for f in range(n_factors):
             collapsed[0, f] = coefficient[_LINE_LINEAR, a, f]
             collapsed[1, f] = coefficient[_LINE_INVERSE, a, f]
-        # A leg that stays in one tier on all paths is one more linear term; only others look their tier up path by path.
+        # In the lowest tier that any path reaches a leg is one more linear term; tiers above it are added path by path.
         for k in range(leg_notional.size):
             if leg_index[_LEG_ASSET, k] != a:
                 continue
@@ -97,56 +102,68 @@ def _evaluate(
             # One ulp of room: rounding must not hide a tier that a path at the end of the range reaches.
             first[k] = _tier_of(leg_notional[k] * smallest * (1.0 - 1e-15), tier[_FLOOR], start, count)
             last[k] = _tier_of(leg_notional[k] * largest * (1.0 + 1e-15), tier[_FLOOR], start, count)
-            if first[k] == last[k]:
-                constant -= tier[_DEDUCTION, first[k]]
-                collapsed[inverse, own] += tier[_FRACTION, first[k]] * leg_notional[k]
+            constant -= tier[_DEDUCTION, first[k]]
+            collapsed[inverse, own] += tier[_FRACTION, first[k]] * leg_notional[k]
         for p in range(n_paths):
             held[p] = asset_value[_HELD_CONSTANT, a] - paid[a, p]
             line[p] = constant
-        for f in range(n_factors):
-            row, linear, inverse_part = (
-                ratio[factor[f]],
-                coefficient[_HELD_LINEAR, a, f],
-                coefficient[_HELD_INVERSE, a, f],
-            )
-            if inverse_part == 0.0:
-                for p in range(n_paths):
-                    held[p] += linear * row[p]
-            else:
-                for p in range(n_paths):
-                    held[p] += linear * row[p] + inverse_part / row[p]
-        price_factor = asset_index[_PRICE_FACTOR, a]
+        begin, count, price_factor = (
+            asset_index[_SLICE_START, a],
+            asset_index[_SLICE_COUNT, a],
+            asset_index[_PRICE_FACTOR, a],
+        )
+        borrow = asset_value[_BORROW, a]
         for p in range(n_paths):
             unit[p] = asset_value[_PRICE, a]
-            weight[p] = 1.0
-            counted[p] = held[p]
-        if price_factor >= 0:
-            row = ratio[factor[price_factor]]
+        if count == 0 and borrow == 0.0 and price_factor < 0:
+            price = asset_value[_PRICE, a]
+            for f in range(n_factors):
+                row = ratio[factor[f]]
+                held_linear, held_inverse = coefficient[_HELD_LINEAR, a, f], coefficient[_HELD_INVERSE, a, f]
+                line_linear, line_inverse = collapsed[0, f], collapsed[1, f]
+                change, change_inverse = (line_linear - held_linear) * price, (held_inverse - line_inverse) * price
+                if held_inverse == 0.0 and line_inverse == 0.0:
+                    for p in range(n_paths):
+                        held[p] += held_linear * row[p]
+                        line[p] += line_linear * row[p]
+                        slope[f, p] += change * row[p]
+                else:
+                    for p in range(n_paths):
+                        reciprocal = 1.0 / row[p]
+                        held[p] += held_linear * row[p] + held_inverse * reciprocal
+                        line[p] += line_linear * row[p] + line_inverse * reciprocal
+                        slope[f, p] += change * row[p] + change_inverse * reciprocal
             for p in range(n_paths):
-                unit[p] *= row[p]
-        begin, count = asset_index[_SLICE_START, a], asset_index[_SLICE_COUNT, a]
-        if count > 0:
-            for p in range(n_paths):
-                counted[p] = min(held[p], 0.0)
-                weight[p] = 1.0 if held[p] < 0.0 else 0.0
-        for s in range(begin, begin + count):
-            floor, cap, share = slices[_FLOOR, s], slices[_CAP, s], slices[_WEIGHT, s]
-            for p in range(n_paths):
-                counted[p] += share * (min(max(held[p], floor), cap) - floor)
-                weight[p] = share if floor <= held[p] and held[p] < cap else weight[p]
-        if asset_value[_BORROW, a] != 0.0:
-            for p in range(n_paths):
-                line[p] += asset_value[_BORROW, a] * max(-held[p], 0.0)
-                weight[p] += asset_value[_BORROW, a] if held[p] < 0.0 else 0.0
-        for f in range(n_factors):
-            row = ratio[factor[f]]
-            held_linear, held_inverse = coefficient[_HELD_LINEAR, a, f], coefficient[_HELD_INVERSE, a, f]
-            line_linear, line_inverse = collapsed[0, f], collapsed[1, f]
-            if held_inverse == 0.0 and line_inverse == 0.0:
+                counted[p] = held[p]
+        else:
+            for f in range(n_factors):
+                row = ratio[factor[f]]
+                linear, inverse = coefficient[_HELD_LINEAR, a, f], coefficient[_HELD_INVERSE, a, f]
                 for p in range(n_paths):
-                    line[p] += line_linear * row[p]
-                    slope[f, p] += (line_linear - weight[p] * held_linear) * row[p] * unit[p]
-            else:
+                    held[p] += linear * row[p] + inverse / row[p]
+            for p in range(n_paths):
+                weight[p] = 1.0
+                counted[p] = held[p]
+            if price_factor >= 0:
+                row = ratio[factor[price_factor]]
+                for p in range(n_paths):
+                    unit[p] *= row[p]
+            if count > 0:
+                for p in range(n_paths):
+                    counted[p] = min(held[p], 0.0)
+                    weight[p] = 1.0 if held[p] < 0.0 else 0.0
+            for s in range(begin, begin + count):
+                floor, cap, share = slices[_FLOOR, s], slices[_CAP, s], slices[_WEIGHT, s]
+                for p in range(n_paths):
+                    counted[p] += share * (min(max(held[p], floor), cap) - floor)
+                    weight[p] = share if floor <= held[p] and held[p] < cap else weight[p]
+            for p in range(n_paths):
+                line[p] += borrow * max(-held[p], 0.0)
+                weight[p] += borrow if held[p] < 0.0 else 0.0
+            for f in range(n_factors):
+                row = ratio[factor[f]]
+                held_linear, held_inverse = coefficient[_HELD_LINEAR, a, f], coefficient[_HELD_INVERSE, a, f]
+                line_linear, line_inverse = collapsed[0, f], collapsed[1, f]
                 for p in range(n_paths):
                     reciprocal = 1.0 / row[p]
                     line[p] += line_linear * row[p] + line_inverse * reciprocal
@@ -157,19 +174,19 @@ def _evaluate(
                 continue
             own, inverse = leg_index[_LEG_FACTOR, k], leg_index[_LEG_INVERSE, k]
             row = ratio[factor[own]]
-            for p in range(n_paths):
-                value[p] = leg_notional[k] / row[p] if inverse else leg_notional[k] * row[p]
-                fraction[p] = tier[_FRACTION, first[k]]
-                deduction[p] = tier[_DEDUCTION, first[k]]
             for s in range(first[k] + 1, last[k] + 1):
-                floor, higher, less = tier[_FLOOR, s], tier[_FRACTION, s], tier[_DEDUCTION, s]
+                floor, more = tier[_FLOOR, s], tier[_FRACTION, s] - tier[_FRACTION, s - 1]
+                less, sign = tier[_DEDUCTION, s] - tier[_DEDUCTION, s - 1], -1.0 if inverse else 1.0
+                if inverse:
+                    for p in range(n_paths):
+                        value[p] = leg_notional[k] / row[p]
+                else:
+                    for p in range(n_paths):
+                        value[p] = leg_notional[k] * row[p]
                 for p in range(n_paths):
-                    fraction[p] = higher if value[p] >= floor else fraction[p]
-                    deduction[p] = less if value[p] >= floor else deduction[p]
-            sign = -1.0 if inverse else 1.0
-            for p in range(n_paths):
-                line[p] += fraction[p] * value[p] - deduction[p]
-                slope[own, p] += sign * fraction[p] * value[p] * unit[p]
+                    above = more * value[p] if value[p] >= floor else 0.0
+                    line[p] += above - (less if value[p] >= floor else 0.0)
+                    slope[own, p] += sign * above * unit[p]
         for p in range(n_paths):
             maintenance[p] += line[p] * unit[p]
             shortfall[p] += (line[p] - counted[p]) * unit[p]
@@ -181,10 +198,11 @@ def _evaluate(
 @njit(nogil=True, cache=True, error_model="numpy")
 def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, work, within, pressure, maximum,
             liquidation_step, call_step):  # fmt: skip
-    """Fill work rows 0 to 2: highest end of the step, level of a call, local variance where a draw can matter."""
+    """Fill work rows 0 to 3: highest end of the step, level of a call, least draw that matters, local variance."""
     n_paths = maximum.size
     now, ago = node % 2, (node + 1) % 2
-    top, call, needed, common, own = work[0], work[1], work[2], work[3], work[4]
+    top, call, least, common, own = work[0], work[1], work[2], work[3], work[4]
+    spread = common
     common[:] = 0.0
     own[:] = 0.0
     for f in range(factor.size):
@@ -200,19 +218,20 @@ def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, 
         variance = common[p] * common[p] + own[p]
         call[p] = -pressure * max(maintenances[ago, p], maintenances[now, p])
         top[p] = max(x, y)
-        # The lowest level that still matters on this path; the bridge is drawn only if it can be reached.
+        # The lowest level that is still open on this path, and the draw from which the bridge reaches it.
         level = maximum[p] if within else np.inf
-        level = min(level, 0.0 if liquidation_step[p] < 0 else np.inf)
-        level = min(level, call[p] if call_step[p] < 0 else np.inf)
-        reach = level <= top[p] or 2.0 * (level - x) * (level - y) < _LARGEST_DRAW * variance
-        needed[p] = variance if reach else 0.0
+        level = min(level, 0.0 if liquidation_step[p] < 0 and top[p] < 0.0 else np.inf)
+        level = min(level, call[p] if call_step[p] < 0 and top[p] < call[p] else np.inf)
+        enough = 2.0 * (level - x) * (level - y) / variance if level > top[p] else 0.0
+        least[p] = enough if variance > 0.0 else np.inf
+        spread[p] = variance
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def run_pool(
     level, span, deviation, loading, hours, first_step, horizon, key, first_path,
     factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, pressure, has_funding,
-    paid, shortfalls, maintenances, slopes, maximum, passage,
+    paid, shortfalls, maintenances, slopes, maximum, passage, work, collapsed, band,
 ):  # fmt: skip
     """Follow one pool along some steps of one block; carry its state and results on.
 
@@ -240,11 +259,12 @@ def run_pool(
     maximum : array [path], passage : int array [3, path]
         Results so far; -inf and -1 before the start. Rows of ``passage``: step of the maximum, of liquidation, of the
         call.
+    work, collapsed, band : array [6, path], [2, factor], int [2, leg]
+        Work space: made outside, because an allocation is slow to compile.
     """
     n_paths = maximum.size
     several = factor.size > 1
-    work = np.empty((8, n_paths))
-    top, call, needed = work[0], work[1], work[2]
+    top, call, least, spread = work[0], work[1], work[2], work[3]
     maximum_step, liquidation_step, call_step = passage[0], passage[1], passage[2]
     for n in range(0 if first_step == 0 else 1, level.shape[1]):
         node = first_step + n
@@ -264,6 +284,7 @@ def run_pool(
             _evaluate(
                 level[side, n], span[:, side, n], factor, coefficient, asset_value, asset_index, leg_index,
                 leg_notional, tier, slices, paid, shortfalls[node % 2], maintenances[node % 2], slopes[node % 2], work,
+                collapsed, band,
             )  # fmt: skip
             if several and n > 0:
                 _bridge(
@@ -271,10 +292,14 @@ def run_pool(
                     maximum, liquidation_step, call_step,
                 )  # fmt: skip
                 for p in range(n_paths):
-                    if needed[p] > 0.0:
-                        x, y = shortfalls[(node + 1) % 2, p], shortfalls[node % 2, p]
-                        draw = hash_exponential(key, node - 1, first_path + p)
-                        top[p] = 0.5 * (x + y + math.sqrt((y - x) * (y - x) + 2.0 * needed[p] * draw))
+                    if least[p] >= _LARGEST_DRAW:
+                        continue
+                    uniform = _hash_uniform(key, node - 1, first_path + p)
+                    # -ln u <= (1 - u) / sqrt(u): most draws are seen to be too small without their logarithm.
+                    if 1.0 - uniform < least[p] * math.sqrt(uniform):
+                        continue
+                    x, y = shortfalls[(node + 1) % 2, p], shortfalls[node % 2, p]
+                    top[p] = 0.5 * (x + y + math.sqrt((y - x) * (y - x) - 2.0 * spread[p] * math.log(uniform)))
             else:
                 for p in range(n_paths):
                     top[p] = shortfalls[node % 2, p]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from margincover.errors import InputError
 from margincover.model.scenario import ScenarioBlock
 from margincover.paths.program import PoolProgram
 
@@ -38,16 +39,23 @@ class Slabs:
     def __init__(self, programs: Sequence[PoolProgram], *, n_factors: int, n_paths: int) -> None:
         self.n_factors, self.n_paths = n_factors, n_paths
         # The low and the high are read by pools of one factor alone, the range by pools with tiers.
-        self.extreme = sorted({int(program.factor[0]) for program in programs if program.n_factors == 1})
+        self.extreme = np.array(sorted({int(p.factor[0]) for p in programs if p.n_factors == 1}), dtype=np.int64)
+        self.all = np.arange(n_factors)
         self.several = any(program.n_factors > 1 for program in programs)
         self.tiered = any(program.leg_notional.size > 0 for program in programs)
         self.steps = max(4, _SLAB_BYTES // (2 * 8 * n_factors * n_paths))
 
     def of(self, block: ScenarioBlock) -> Iterator[Slab]:
-        """Return the slabs of a block in the order of time."""
+        """Return the slabs of a block in the order of time.
+
+        Raises
+        ------
+        InputError
+            If a log price that a pool reads is not finite.
+        """
         n_steps = block.close_log.shape[0]
         size = min(self.steps, n_steps)
-        sides = 3 if self.extreme else 1
+        sides = 3 if self.extreme.size else 1
         level = np.ones((3, size + 1, self.n_factors, self.n_paths))
         span = np.ones((2, 3, size + 1, self.n_factors))
         deviation = np.zeros((size, self.n_factors, self.n_paths))
@@ -56,13 +64,25 @@ class Slabs:
             part = slice(first, first + n)
             if first:
                 level[:, 0] = level[:, size]
-            np.exp(block.close_log[part], out=level[0, 1 : n + 1])
-            for factor in self.extreme:
-                np.exp(block.low_log[part, factor], out=level[1, 1 : n + 1, factor])
-                np.exp(block.high_log[part, factor], out=level[2, 1 : n + 1, factor])
+            self._fill_level(block, part, level[:, 1 : n + 1])
             if self.several:
                 np.sqrt(block.step_variance[part], out=deviation[:n])
             if self.tiered:
                 np.min(level[:sides, 1 : n + 1], axis=3, out=span[0, :sides, 1 : n + 1])
                 np.max(level[:sides, 1 : n + 1], axis=3, out=span[1, :sides, 1 : n + 1])
             yield Slab(first_step=first, level=level[:, : n + 1], span=span[:, :, : n + 1], deviation=deviation[:n])
+
+    def _fill_level(self, block: ScenarioBlock, part: slice, level: Array) -> None:
+        # Numba loads here and not with the package
+        from margincover.paths.exponential import fill_exponentials
+
+        work = np.zeros((2, self.n_paths))
+        finite = True
+        for logs, factors, out in zip(
+            (block.close_log, block.low_log, block.high_log), (self.all, self.extreme, self.extreme), level, strict=True
+        ):
+            if factors.size:
+                rows = np.ascontiguousarray(logs[part])
+                finite &= fill_exponentials(rows, factors, out, out.view(np.int64), work, work.view(np.int64))
+        if not finite:
+            raise InputError("held a log price that was not finite", field="scenarios", allowed="finite log prices")

@@ -19,7 +19,7 @@ from margincover.numeric.volatility import MAX_STEP_SIGMA
 _MAX_VARIANCE = MAX_STEP_SIGMA**2
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba's decorators carry no types
+@njit(nogil=True, cache=True)
 def fill_steps(
     normals: StepFactorPath,
     draw_low: StepFactorPath,

@@ -1,0 +1,92 @@
+"""Run every pool of a book along one block of paths: the compiled part of the engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from margincover.model.scenario import ScenarioBlock
+from margincover.numeric.arrays import Vector
+from margincover.paths.program import PoolProgram
+from margincover.paths.slabs import Slab, Slabs
+
+
+class PoolState:
+    """What the kernel carries from slab to slab for one pool of one block, and its results.
+
+    ``maximum`` [path] is the largest maintenance - equity up to the horizon; ``passage`` [3, path] the steps of the
+    maximum, of liquidation and of the call, 0 the start and -1 never. The rest is the kernel's own.
+    """
+
+    def __init__(self, program: PoolProgram, n_paths: int) -> None:
+        self.paid = np.zeros((program.held_linear.shape[0], n_paths))
+        self.shortfall = np.zeros((2, n_paths))
+        self.maintenance = np.zeros((2, n_paths))
+        self.slope = np.zeros((2, program.n_factors, n_paths))
+        self.maximum = np.full(n_paths, -np.inf)
+        self.passage = np.full((3, n_paths), -1, dtype=np.int64)
+        self.work = np.empty((6, n_paths))
+        self.collapsed = np.empty((2, program.n_factors))
+        self.band = np.empty((2, program.leg_notional.size), dtype=np.int64)
+
+
+class Follower:
+    """The pools of one run, ready to follow blocks; may be used from several threads.
+
+    Parameters
+    ----------
+    programs : sequence of PoolProgram
+    keys : sequence of int
+        Key of the bridge draws of each pool, see ``bridge_key``.
+    loading : Vector [factor of the generator]
+    hours : float
+        Length of a step.
+    horizon : int
+        Last step that counts for the maximum.
+    n_paths : int
+        Paths of a block.
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[PoolProgram],
+        *,
+        keys: Sequence[int],
+        loading: Vector,
+        hours: float,
+        horizon: int,
+        n_paths: int,
+    ) -> None:
+        self.programs, self.keys = programs, keys
+        self.loading, self.hours, self.horizon, self.n_paths = loading, hours, horizon, n_paths
+        self.packed = [program.packed() for program in programs]
+        self.slabs = Slabs(programs, n_factors=loading.size, n_paths=n_paths)
+
+    def follow(self, block: ScenarioBlock, *, first_path: int) -> list[PoolState]:
+        """Return the state of every pool at the end of a block whose first path has the number ``first_path``."""
+        states = [PoolState(program, self.n_paths) for program in self.programs]
+        for slab in self.slabs.of(block):
+            for row, state in enumerate(states):
+                self._advance(row, state, slab, first_path)
+        return states
+
+    def _advance(self, row: int, state: PoolState, slab: Slab, first_path: int) -> None:
+        from margincover.paths import kernels  # Numba loads here and not with the package
+
+        run_pool: Any = kernels.run_pool  # Numba's dispatcher carries no types
+        program = self.programs[row]
+        run_pool(
+            slab.level, slab.span, slab.deviation, self.loading, self.hours, slab.first_step, self.horizon,
+            np.uint64(self.keys[row]), first_path, *self.packed[row], program.call_ratio - 1.0, program.has_funding,
+            state.paid, state.shortfall, state.maintenance, state.slope, state.maximum, state.passage,
+            state.work, state.collapsed, state.band,
+        )  # fmt: skip
+
+
+def bridge_key(seed: int, pool_id: str) -> int:
+    """Return the 64-bit key of the bridge draws of one pool."""
+    digest = hashlib.sha256(f"{seed}/bridge/{pool_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "little")
