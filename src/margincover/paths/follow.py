@@ -13,6 +13,11 @@ from margincover.numeric.arrays import Vector
 from margincover.paths.program import PoolProgram
 from margincover.paths.slabs import Slab, Slabs
 
+# The kernel of the common case serves blocks of this size (paths.joint_kernel.PATHS) and pays from this many factors
+# on; for less, compiling a second kernel would take longer than it saves.
+_JOINT_PATHS = 256
+JOINT_FACTORS = 6
+
 
 class PoolState:
     """What the kernel carries from slab to slab for one pool of one block, and its results.
@@ -31,6 +36,22 @@ class PoolState:
         self.work = np.empty((6, n_paths))
         self.collapsed = np.empty((2, program.n_factors))
         self.band = np.empty((2, program.leg_notional.size), dtype=np.int64)
+
+
+class JointState:
+    """State and results of one pool for the kernel of the common case; ``maximum`` and ``passage`` as in PoolState."""
+
+    def __init__(self, program: PoolProgram, n_paths: int) -> None:
+        self.paid = np.zeros(n_paths)
+        self.shortfall = np.zeros((2, n_paths))
+        self.maintenance = np.zeros((2, n_paths))
+        self.changes = np.zeros((2, program.n_factors))
+        self.extras = np.zeros((2, program.n_factors, n_paths))
+        self.maximum = np.full(n_paths, -np.inf)
+        self.passage = np.full((3, n_paths), -1, dtype=np.int64)
+        self.sums = np.empty(4 * n_paths)
+        self.work = np.empty((6, n_paths))
+        self.lines = np.zeros((2, program.n_factors))
 
 
 class Follower:
@@ -63,15 +84,37 @@ class Follower:
         self.programs, self.keys = programs, keys
         self.loading, self.hours, self.horizon, self.n_paths = loading, hours, horizon, n_paths
         self.packed = [program.packed() for program in programs]
+        self.joint_tables = [program.joint_tables() if program.is_joint else () for program in programs]
+        self.joint = [
+            n_paths == _JOINT_PATHS and program.is_joint and program.n_factors >= JOINT_FACTORS for program in programs
+        ]
         self.slabs = Slabs(programs, n_factors=loading.size, n_paths=n_paths)
 
-    def follow(self, block: ScenarioBlock, *, first_path: int) -> list[PoolState]:
+    def follow(self, block: ScenarioBlock, *, first_path: int) -> list[PoolState | JointState]:
         """Return the state of every pool at the end of a block whose first path has the number ``first_path``."""
-        states = [PoolState(program, self.n_paths) for program in self.programs]
+        states: list[PoolState | JointState] = [
+            JointState(program, self.n_paths) if joint else PoolState(program, self.n_paths)
+            for program, joint in zip(self.programs, self.joint, strict=True)
+        ]
         for slab in self.slabs.of(block):
             for row, state in enumerate(states):
-                self._advance(row, state, slab, first_path)
+                if isinstance(state, JointState):
+                    self._advance_joint(row, state, slab, first_path)
+                else:
+                    self._advance(row, state, slab, first_path)
         return states
+
+    def _advance_joint(self, row: int, state: JointState, slab: Slab, first_path: int) -> None:
+        from margincover.paths import joint_kernel  # Numba loads here and not with the package
+
+        run_joint: Any = joint_kernel.run_joint
+        program = self.programs[row]
+        run_joint(
+            slab.level, slab.span, slab.deviation, self.loading, self.hours, slab.first_step, slab.n_steps,
+            self.horizon, np.uint64(self.keys[row]), first_path, *self.joint_tables[row], program.call_ratio - 1.0,
+            program.has_funding, state.paid, state.shortfall, state.maintenance, state.changes, state.extras,
+            state.maximum, state.passage, state.sums, state.work, state.lines,
+        )  # fmt: skip
 
     def _advance(self, row: int, state: PoolState, slab: Slab, first_path: int) -> None:
         from margincover.paths import kernels  # Numba loads here and not with the package
@@ -79,10 +122,10 @@ class Follower:
         run_pool: Any = kernels.run_pool  # Numba's dispatcher carries no types
         program = self.programs[row]
         run_pool(
-            slab.level, slab.span, slab.deviation, self.loading, self.hours, slab.first_step, self.horizon,
-            np.uint64(self.keys[row]), first_path, *self.packed[row], program.call_ratio - 1.0, program.has_funding,
-            state.paid, state.shortfall, state.maintenance, state.slope, state.maximum, state.passage,
-            state.work, state.collapsed, state.band,
+            slab.level, slab.span, slab.deviation, self.loading, self.hours, slab.first_step, slab.n_steps,
+            self.horizon, np.uint64(self.keys[row]), first_path, *self.packed[row], program.call_ratio - 1.0,
+            program.has_funding, state.paid, state.shortfall, state.maintenance, state.slope, state.maximum,
+            state.passage, state.work, state.collapsed, state.band,
         )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numba import njit
 
-KERNEL_VERSION = 2  # raise when a helper changes: Numba's cache follows the caller's file only
+KERNEL_VERSION = 3  # raise when a helper changes: Numba's cache follows the caller's file only
 
 # The largest draw of hash_exponential is ln(2) * 54 = 37.43: what a larger draw would need cannot be reached.
 _LARGEST_DRAW = 37.5
@@ -56,7 +56,8 @@ def hash_exponential(key, step, path):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _tier_of(value, floors, start, count):
+def tier_of(value, floors, start, count):
+    """Return the place of the tier that holds a notional, in the flat arrays."""
     tier = 0
     for k in range(1, count):
         if value >= floors[start + k]:
@@ -100,8 +101,8 @@ def _evaluate(
                 smallest, largest = 1.0 / largest, 1.0 / smallest
             start, count = leg_index[_LEG_TIER_START, k], leg_index[_LEG_TIER_COUNT, k]
             # One ulp of room: rounding must not hide a tier that a path at the end of the range reaches.
-            first[k] = _tier_of(leg_notional[k] * smallest * (1.0 - 1e-15), tier[_FLOOR], start, count)
-            last[k] = _tier_of(leg_notional[k] * largest * (1.0 + 1e-15), tier[_FLOOR], start, count)
+            first[k] = tier_of(leg_notional[k] * smallest * (1.0 - 1e-15), tier[_FLOOR], start, count)
+            last[k] = tier_of(leg_notional[k] * largest * (1.0 + 1e-15), tier[_FLOOR], start, count)
             constant -= tier[_DEDUCTION, first[k]]
             collapsed[inverse, own] += tier[_FRACTION, first[k]] * leg_notional[k]
         for p in range(n_paths):
@@ -201,8 +202,7 @@ def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, 
     """Fill work rows 0 to 3: highest end of the step, level of a call, least draw that matters, local variance."""
     n_paths = maximum.size
     now, ago = node % 2, (node + 1) % 2
-    top, call, least, common, own = work[0], work[1], work[2], work[3], work[4]
-    spread = common
+    common, own = work[3], work[4]
     common[:] = 0.0
     own[:] = 0.0
     for f in range(factor.size):
@@ -213,6 +213,16 @@ def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, 
             move = 0.5 * (slopes[now, f, p] + slopes[ago, f, p]) * row[p]
             common[p] += b * move
             own[p] += rest * move * move
+    bridge_levels(shortfalls, maintenances, node, work, within, pressure, maximum, liquidation_step, call_step)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def bridge_levels(shortfalls, maintenances, node, work, within, pressure, maximum, liquidation_step, call_step):
+    """Fill work rows 0 to 3 of ``_bridge`` from rows 3 and 4: the common move and the sum of the own ones, squared."""
+    n_paths = maximum.size
+    now, ago = node % 2, (node + 1) % 2
+    top, call, least, common, own = work[0], work[1], work[2], work[3], work[4]
+    spread = common
     for p in range(n_paths):
         x, y = shortfalls[ago, p], shortfalls[now, p]
         variance = common[p] * common[p] + own[p]
@@ -228,8 +238,41 @@ def _bridge(deviation, factor, loading, slopes, shortfalls, maintenances, node, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def draw_bridges(shortfalls, node, work, key, first_path):
+    """Raise ``top`` (work row 0) to a draw of the bridge where the draw can matter."""
+    top, least, spread = work[0], work[2], work[3]
+    for p in range(top.size):
+        if least[p] >= _LARGEST_DRAW:
+            continue
+        uniform = _hash_uniform(key, node - 1, first_path + p)
+        # -ln u <= (1 - u) / sqrt(u): most draws are seen to be too small without their logarithm.
+        if 1.0 - uniform < least[p] * math.sqrt(uniform):
+            continue
+        x, y = shortfalls[(node + 1) % 2, p], shortfalls[node % 2, p]
+        top[p] = 0.5 * (x + y + math.sqrt((y - x) * (y - x) - 2.0 * spread[p] * math.log(uniform)))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def record(work, node, within, maximum, maximum_step, liquidation_step, call_step):
+    """Enter the highest end of a step (work row 0) and the level of a call (row 1) into the results."""
+    top, call = work[0], work[1]
+    news, higher = 0, 0
+    for p in range(maximum.size):
+        news += 1 if top[p] >= min(call[p], 0.0) else 0
+        higher += 1 if top[p] > maximum[p] else 0
+    if news > 0:
+        for p in range(maximum.size):
+            liquidation_step[p] = node if top[p] >= 0.0 and liquidation_step[p] < 0 else liquidation_step[p]
+            call_step[p] = node if top[p] >= call[p] and call_step[p] < 0 else call_step[p]
+    if within and higher > 0:
+        for p in range(maximum.size):
+            maximum_step[p] = node if top[p] > maximum[p] else maximum_step[p]
+            maximum[p] = top[p] if top[p] > maximum[p] else maximum[p]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def run_pool(
-    level, span, deviation, loading, hours, first_step, horizon, key, first_path,
+    level, span, deviation, loading, hours, first_step, n_steps, horizon, key, first_path,
     factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, pressure, has_funding,
     paid, shortfalls, maintenances, slopes, maximum, passage, work, collapsed, band,
 ):  # fmt: skip
@@ -244,8 +287,8 @@ def run_pool(
         Smallest and largest ratio over the paths.
     deviation : array [step, factor of the generator, path]
         Standard deviation of the log return inside each step.
-    first_step, horizon : int
-        Steps done before this call; last step that counts for the maximum.
+    first_step, n_steps, horizon : int
+        Steps done before this call, steps to do, last step that counts for the maximum.
     key, first_path : int
         Random key of this pool and number of the block's first path.
     factor ... slices :
@@ -264,9 +307,9 @@ def run_pool(
     """
     n_paths = maximum.size
     several = factor.size > 1
-    top, call, least, spread = work[0], work[1], work[2], work[3]
+    top, call = work[0], work[1]
     maximum_step, liquidation_step, call_step = passage[0], passage[1], passage[2]
-    for n in range(0 if first_step == 0 else 1, level.shape[1]):
+    for n in range(0 if first_step == 0 else 1, n_steps + 1):
         node = first_step + n
         if has_funding and n > 0:
             for a in range(paid.shape[0]):
@@ -291,23 +334,9 @@ def run_pool(
                     deviation[n - 1], factor, loading, slopes, shortfalls, maintenances, node, work, within, pressure,
                     maximum, liquidation_step, call_step,
                 )  # fmt: skip
-                for p in range(n_paths):
-                    if least[p] >= _LARGEST_DRAW:
-                        continue
-                    uniform = _hash_uniform(key, node - 1, first_path + p)
-                    # -ln u <= (1 - u) / sqrt(u): most draws are seen to be too small without their logarithm.
-                    if 1.0 - uniform < least[p] * math.sqrt(uniform):
-                        continue
-                    x, y = shortfalls[(node + 1) % 2, p], shortfalls[node % 2, p]
-                    top[p] = 0.5 * (x + y + math.sqrt((y - x) * (y - x) - 2.0 * spread[p] * math.log(uniform)))
+                draw_bridges(shortfalls, node, work, key, first_path)
             else:
                 for p in range(n_paths):
                     top[p] = shortfalls[node % 2, p]
                     call[p] = -pressure * maintenances[node % 2, p]
-            for p in range(n_paths):
-                liquidation_step[p] = node if top[p] >= 0.0 and liquidation_step[p] < 0 else liquidation_step[p]
-                call_step[p] = node if top[p] >= call[p] and call_step[p] < 0 else call_step[p]
-            if within:
-                for p in range(n_paths):
-                    maximum_step[p] = node if top[p] > maximum[p] else maximum_step[p]
-                    maximum[p] = top[p] if top[p] > maximum[p] else maximum[p]
+            record(work, node, within, maximum, maximum_step, liquidation_step, call_step)

@@ -61,6 +61,14 @@ class PoolProgram:
     call_ratio: float
 
     @property
+    def is_joint(self) -> bool:
+        """Whether this is the common case: several factors, one plain asset, linear contracts alone."""
+        plain = self.price.size == 1 and self.price[0] == 1.0 and self.price_factor[0] < 0
+        plain = plain and self.slice_count[0] == 0 and self.borrow[0] == 0.0
+        inverse = any(np.any(a) for a in (self.held_inverse, self.line_inverse, self.funding_inverse, self.leg_inverse))
+        return self.n_factors > 1 and bool(plain) and not inverse
+
+    @property
     def n_factors(self) -> int:
         """Number of factors that move this pool."""
         return int(self.factor.size)
@@ -97,6 +105,20 @@ class PoolProgram:
             np.ascontiguousarray(self.leg_notional),
             np.stack([self.tier_floor, self.tier_fraction, self.tier_deduction]),
             np.stack([self.slice_floor, self.slice_cap, self.slice_weight]),
+        )
+
+    def joint_tables(self) -> tuple[Index | Array, ...]:
+        """Return the tables in the order of ``paths.joint_kernel.run_joint``; only where ``is_joint``."""
+        _, _, _, _, leg_index, leg_notional, tier, _ = self.packed()
+        return (
+            self.factor,
+            np.ascontiguousarray(self.held_linear[0]),
+            np.ascontiguousarray(self.line_linear[0]),
+            np.ascontiguousarray(self.funding_linear[0]),
+            np.array([self.held_constant[0], self.line_constant[0]]),
+            leg_index,
+            leg_notional,
+            tier,
         )
 
 

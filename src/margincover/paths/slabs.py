@@ -14,8 +14,9 @@ from margincover.paths.program import PoolProgram
 
 Array = NDArray[np.float64]
 
-# Closes and deviations of one slab, in bytes: half of a small second-level cache, so that every pool finds them there.
-_SLAB_BYTES = 1 << 18
+# Closes and deviations of one slab, in bytes. Slabs of 1 to 4 MiB take the same time; smaller ones lose to the cost of
+# calling the kernels, one block as a whole to the memory that it needs.
+_SLAB_BYTES = 1 << 21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +25,12 @@ class Slab:
 
     ``level`` [close, low, high; node; factor; path], node 0 the close before the first step; ``span`` [smallest,
     largest; close, low, high; node; factor] over the paths; ``deviation`` [step, factor, path]. Rows that no pool reads
-    are not filled. The arrays are used again for the next slab.
+    are not filled. The first ``n_steps`` steps hold; the arrays are whole, so that their rows stay contiguous, and are
+    used again for the next slab.
     """
 
     first_step: int
+    n_steps: int
     level: Array
     span: Array
     deviation: Array
@@ -70,7 +73,7 @@ class Slabs:
             if self.tiered:
                 np.min(level[:sides, 1 : n + 1], axis=3, out=span[0, :sides, 1 : n + 1])
                 np.max(level[:sides, 1 : n + 1], axis=3, out=span[1, :sides, 1 : n + 1])
-            yield Slab(first_step=first, level=level[:, : n + 1], span=span[:, :, : n + 1], deviation=deviation[:n])
+            yield Slab(first_step=first, n_steps=n, level=level, span=span, deviation=deviation)
 
     def _fill_level(self, block: ScenarioBlock, part: slice, level: Array) -> None:
         # Numba loads here and not with the package
