@@ -18,6 +18,8 @@ $(VENV)/.venv-made:
 
 $(VENV)/.installed: $(VENV)/.venv-made pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@echo "compiling the kernels, once"
+	@$(BIN)/python -m margincover.app.warm
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from margincover.model.pool import AssetTable, MarginPool
 from margincover.model.scenario import ScenarioBlock
 from margincover.numeric.arrays import frozen, frozen_index
-from margincover.paths import kernels, reference
+from margincover.paths import follow, kernels, reference
 from margincover.paths.engine import BLOCK_PATHS, PathSettings, bridge_key, simulate
+from margincover.paths.program import compile_pool
 from margincover.scenarios.brownian import GeometricBrownian
 from margincover.venues.pools import build_pools
 from tests.books import a_book, a_position, an_account, scale_of
@@ -170,6 +171,28 @@ def fixed_pools() -> dict[str, MarginPool]:
 def test_kernel_equals_its_twin_on_pools_of_one_property(name, seed):
     pool = fixed_pools()[name]
     assert_twins_agree(pool, wild_market(pool.factors), seed=seed)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("with_funding", [False, True])
+def test_kernel_of_the_common_case_equals_the_twin_and_the_general_kernel(seed, with_funding, monkeypatch):
+    positions = [
+        a_position("BTCUSDT", 30.0, 80_000.0),
+        a_position("ETHUSDT", -700.0, 3_100.0),
+        a_position("SOLUSDT", 40_000.0, 120.0),
+    ]
+    funding = {"BTCUSDT": 0.0003, "ETHUSDT": -0.0002, "SOLUSDT": 0.0001} if with_funding else None
+    account = an_account("binance", "usdm_single_asset", positions, USDT=9e5)
+    (pool,) = build_pools(a_book(account, funding=funding) if funding else a_book(account))
+    generator = wild_market(("FIRST", *pool.factors[::-1], "LAST"))
+    general = by_kernel(pool, generator, seed=seed, horizon=HORIZON)
+    monkeypatch.setattr(follow, "JOINT_FACTORS", 2)
+    assert compile_pool(pool, generator.info.factors).is_joint
+    assert_twins_agree(pool, generator, seed=seed)
+    joint = by_kernel(pool, generator, seed=seed, horizon=HORIZON)
+    assert np.abs(joint[0] - general[0]).max() <= 1e-12 * scale_of(pool)
+    for mine, other in zip(joint[1:], general[1:], strict=True):
+        assert (mine == other).all()
 
 
 def test_the_paths_of_these_tests_cross_tiers_and_liquidate_some():

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margincover.venues import binance_multi_assets as multi_assets
-from margincover.venues import binance_portfolio, bybit_options, bybit_portfolio, okx_options
-from margincover.venues import okx_multi_currency as multi_currency
-from margincover.venues import okx_portfolio
+from margincover.venues.binance import multi_assets
+from margincover.venues.binance import portfolio as binance_portfolio
+from margincover.venues.bybit import options as bybit_options
+from margincover.venues.bybit import portfolio as bybit_portfolio
 from margincover.venues.cex_fields import truncated
+from margincover.venues.okx import multi_currency
+from margincover.venues.okx import options as okx_options
+from margincover.venues.okx import portfolio as okx_portfolio
 from margincover.venues.slices import sliced_total, sliced_total_reference
 
 # Double arithmetic leaves about 1e-15 of the values that are added; 1e-10 of their scale is the contract.

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margincover.venues import deribit_cross, deribit_matrix, deribit_standard
-from margincover.venues import deribit_cross_reference as cross_twin
-from margincover.venues import deribit_matrix_reference as matrix_twin
-from margincover.venues import deribit_standard_reference as standard_twin
-from margincover.venues.deribit_book import DeltaOneLegs, OptionLegs, Settlement
-from margincover.venues.deribit_matrix_reference import Future, Option
-from margincover.venues.deribit_parameters import (
+from margincover.venues.deribit import cross as deribit_cross
+from margincover.venues.deribit import cross_reference as cross_twin
+from margincover.venues.deribit import matrix as deribit_matrix
+from margincover.venues.deribit import matrix_reference as matrix_twin
+from margincover.venues.deribit import standard as deribit_standard
+from margincover.venues.deribit import standard_reference as standard_twin
+from margincover.venues.deribit.book import DeltaOneLegs, OptionLegs, Settlement
+from margincover.venues.deribit.matrix_reference import Future, Option
+from margincover.venues.deribit.parameters import (
     FutureCurveParameters,
     FutureIncrementParameters,
     MatrixParameters,

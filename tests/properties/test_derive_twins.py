@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margincover.venues import (
-    derive_auction,
-    derive_fees,
-    derive_pm2,
-    derive_pm2_reference,
-    derive_standard,
-    derive_standard_reference,
-)
-from margincover.venues.derive_fees import FeeParameters
-from margincover.venues.derive_parameters import Pm2Parameters, StandardParameters
-from margincover.venues.derive_state import OptionLegs, Pm2Holding, Pm2State, StandardHolding, StandardState
+from margincover.venues.derive import auction as derive_auction
+from margincover.venues.derive import fees as derive_fees
+from margincover.venues.derive import pm2 as derive_pm2
+from margincover.venues.derive import pm2_reference as derive_pm2_reference
+from margincover.venues.derive import standard as derive_standard
+from margincover.venues.derive import standard_reference as derive_standard_reference
+from margincover.venues.derive.fees import FeeParameters
+from margincover.venues.derive.parameters import Pm2Parameters, StandardParameters
+from margincover.venues.derive.state import OptionLegs, Pm2Holding, Pm2State, StandardHolding, StandardState
 from margincover.venues.parameters import parameters
 
 # Doubles leave about 1e-15 of the values that are added; 1e-10 is the contract of the kernels.

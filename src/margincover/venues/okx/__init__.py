@@ -1,0 +1,5 @@
+"""OKX: options, multi-currency margin, spot margin pairs, portfolio margin.
+
+Pure functions on arrays, path last, with slow twins beside them; parameters are dated data in ``data/parameters``.
+Must not import another venue.
+"""

@@ -1,0 +1,5 @@
+"""Paradex: cross margin of perpetuals and options, portfolio margin, liquidation.
+
+Pure functions on arrays, path last, with slow twins beside them; parameters are dated data in ``data/parameters``.
+Must not import another venue.
+"""
