@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from margincover.pricing import black76
-from margincover.venues.dydx.integers import integers as dydx
-from margincover.venues.dydx.integers import vector as dydx_vector
-from margincover.venues.paradex.cross import cross as paradex
-from margincover.venues.paradex.cross import portfolio as paradex_portfolio
-from margincover.venues.paradex.cross import reference as paradex_reference
+from margincover.venues.dydx import integers as dydx
+from margincover.venues.dydx import vector as dydx_vector
+from margincover.venues.paradex import cross as paradex
+from margincover.venues.paradex import portfolio as paradex_portfolio
+from margincover.venues.paradex import reference as paradex_reference
 from margincover.venues.parameters import packaged
-from margincover.venues.perpetuals.linear import inverse as perpetuals_inverse
-from margincover.venues.perpetuals.linear import linear as perpetuals
-from margincover.venues.perpetuals.linear import reference as perpetuals_reference
+from margincover.venues.perpetuals import inverse as perpetuals_inverse
+from margincover.venues.perpetuals import linear as perpetuals
+from margincover.venues.perpetuals import reference as perpetuals_reference
 
 RELATIVE = 1e-10
 QUANTUM_USD = 1e-6

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from margincover.errors import InputError, RulebookError
-from margincover.venues.dydx.integers import integers as dydx
+from margincover.venues.dydx import integers as dydx
 from margincover.venues.parameters import packaged
 
 SHARED = os.environ.get("MARGINCOVER_SHARED")

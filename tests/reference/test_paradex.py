@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from margincover.errors import InputError, NotSupportedError, RulebookError
-from margincover.venues.paradex.cross import cross
-from margincover.venues.paradex.cross import liquidation as around
-from margincover.venues.paradex.cross import portfolio as pm
+from margincover.venues.paradex import cross
+from margincover.venues.paradex import liquidation as around
+from margincover.venues.paradex import portfolio as pm
 from margincover.venues.parameters import packaged
 
 SHARED = os.environ.get("MARGINCOVER_SHARED")

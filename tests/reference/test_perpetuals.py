@@ -10,8 +10,8 @@ import pytest
 
 from margincover.errors import InputError, RulebookError
 from margincover.venues.parameters import packaged
-from margincover.venues.perpetuals.linear import inverse
-from margincover.venues.perpetuals.linear import linear as rule
+from margincover.venues.perpetuals import inverse
+from margincover.venues.perpetuals import linear as rule
 
 SHARED = os.environ.get("MARGINCOVER_SHARED")
 
