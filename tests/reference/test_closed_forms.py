@@ -6,7 +6,6 @@ A daily grid of ten steps: whatever the bridge inside the steps got wrong would 
 from __future__ import annotations
 
 import math
-import os
 
 import numpy as np
 import pytest
@@ -25,13 +24,7 @@ SIGMA, RATE, TOLERANCE = 0.8, 0.005, 0.01
 # Price without drift: the log price drifts by minus half the variance.
 LAW = BrownianLaw(sigma_annual=SIGMA, horizon_years=years(HORIZON), log_drift_annual=-0.5 * SIGMA**2)
 NOTIONAL = 1e5
-PATHS = [
-    200_000,
-    pytest.param(
-        1_000_000,
-        marks=pytest.mark.skipif(not os.environ.get("MARGINCOVER_SLOW"), reason="MARGINCOVER_SLOW is not set"),
-    ),
-]
+PATHS = 1_000_000
 
 
 def market(factors=("BTC",), *, step_s=DAY, rho=0.0) -> GeometricBrownian:
@@ -45,7 +38,7 @@ def market(factors=("BTC",), *, step_s=DAY, rho=0.0) -> GeometricBrownian:
 
 
 def run(pools, generator, *, paths, seed=11):
-    settings = PathSettings(n_paths=paths, horizon_s=HORIZON, follow_s=HORIZON, seed=seed, tolerance=TOLERANCE)
+    settings = PathSettings(n_paths=PATHS, horizon_s=HORIZON, follow_s=HORIZON, seed=seed, tolerance=TOLERANCE)
     return simulate(pools, generator, settings)
 
 
@@ -82,11 +75,10 @@ def test_closed_forms_give_the_stated_figures_of_the_linear_long():
     assert (needed.rc, needed.rces) == pytest.approx((0.2981, 0.3264), abs=5e-5)
 
 
-@pytest.mark.parametrize("paths", PATHS)
-def test_linear_long_of_five_times_leverage_by_simulation(paths):
+def test_linear_long_of_five_times_leverage_by_simulation():
     levered, _ = pool_of(Contract.LINEAR_LONG, 0.2)
     bare, _ = pool_of(Contract.LINEAR_LONG, 0.0)
-    done = run([levered, bare], market(), paths=paths)
+    done = run([levered, bare], market(), paths=PATHS)
     n = done.maximum.shape[1]
     probability = float((done.liquidation_step[0] >= 0).mean())
     assert abs(probability - 0.1108) < 3.0 * math.sqrt(0.1108 * 0.8892 / n) + 5e-5
@@ -109,11 +101,10 @@ def test_probability_of_liquidation_is_that_of_first_passage(contract, equity):
         assert abs(found - expected) < 3.0 * math.sqrt(expected * (1.0 - expected) / step.size)
 
 
-@pytest.mark.parametrize("paths", PATHS)
 @pytest.mark.parametrize("contract", Contract)
-def test_required_coverage_is_the_closed_form(contract, paths):
+def test_required_coverage_is_the_closed_form(contract):
     pool, unit = pool_of(contract, 0.0)
-    rc, rces = estimates(run([pool], market(), paths=paths).maximum[0] / unit, TOLERANCE)
+    rc, rces = estimates(run([pool], market(), paths=PATHS).maximum[0] / unit, TOLERANCE)
     expected = first_passage.required_coverage(LAW, contract=contract, maintenance_fraction=RATE, tolerance=TOLERANCE)
     assert abs(rc.value - expected.rc) < 3.0 * rc.standard_error
     assert abs(rces.value - expected.rces) < 3.0 * rces.standard_error
