@@ -83,9 +83,9 @@ def _horizon(text: str) -> int:
     return seconds
 
 
-def run_status(path: Path, *, rules: Path | None, as_json: bool) -> int:
+def run_status(path: Path, *, rules: Path | None, as_json: bool, explain: bool) -> int:
     """Print the status of a book and return the exit code."""
-    report = status(load(path, rules=rules))
+    report = status(load(path, rules=rules), explain=explain)
     if as_json:
         print(report.to_json())
         return report.exit_code
@@ -97,6 +97,10 @@ def run_status(path: Path, *, rules: Path | None, as_json: bool) -> int:
     if report.result.reconciliation:
         console.print(terminal.reconciliation_table(report.result))
         console.print()
+    if explain:
+        from margincover.report.terminal_explain import explain_trees
+
+        console.print(explain_trees(report.result))
     console.print(terminal.status_table(report.result))
     return report.exit_code
 

@@ -110,11 +110,18 @@ def demo(
 
 
 @app.command()
-def status(book: BookArgument, rules: RulesOption = None, as_json: JsonOption = False) -> None:
+def status(
+    book: BookArgument,
+    rules: RulesOption = None,
+    as_json: JsonOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show each figure as a tree down to balances, tiers, fees and haircuts.")
+    ] = False,
+) -> None:
     """Show equity, margins, ratios and liquidation prices of every account now."""
     from margincover.cli import commands
 
-    raise typer.Exit(commands.run_status(book, rules=rules, as_json=as_json))
+    raise typer.Exit(commands.run_status(book, rules=rules, as_json=as_json, explain=explain))
 
 
 @app.command()
@@ -173,6 +180,40 @@ def rules_show(
     from margincover.cli import rules_commands
 
     rules_commands.show(venue, at=at, rules=rules, as_json=as_json)
+
+
+@rules_app.command("diff")
+def rules_diff(
+    venue: Annotated[str, typer.Argument(metavar="VENUE", help="Venue.")],
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="UTC instant, for example 2024-01-01T00:00:00Z.")
+    ],
+    until: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--to", metavar="TIME", help="UTC instant. Default: now."),
+    ] = None,
+    rules: RulesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what changed in the rules of a venue between two instants."""
+    from margincover.cli import rules_commands
+
+    rules_commands.diff(venue, since=since, until=until, rules=rules, as_json=as_json)
+
+
+@rules_app.command("verify")
+def rules_verify(
+    book: Annotated[Path, typer.Option("--book", metavar="BOOK", help="Book that carries what the venues report.")],
+    tolerance_bps: Annotated[
+        float, typer.Option("--tolerance-bps", metavar="BPS", min=0.0, help="Largest difference that is no alarm.")
+    ] = 10.0,
+    rules: RulesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare our figures with what the venues report; exit 2 on a difference beyond the tolerance (rule drift)."""
+    from margincover.cli import rules_commands
+
+    raise typer.Exit(rules_commands.verify(book, tolerance_bps=tolerance_bps, rules=rules, as_json=as_json))
 
 
 @rules_app.command("check")

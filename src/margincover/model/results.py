@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from margincover.model.explain import ExplainNode
 from margincover.model.provenance import Provenance
 from margincover.numeric.arrays import PoolPath, PoolPathIndex, Vector
 
@@ -143,6 +144,7 @@ class PoolStatus:
     levels: tuple[LiquidationLevel, ...]
     state: str  # "liquidatable", "called", "open" or "flat"
     notes: tuple[str, ...] = ()
+    explain: tuple[ExplainNode, ...] = ()  # trees of equity, maintenance and initial margin, when asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from margincover.model.explain import ExplainNode
 from margincover.model.provenance import Provenance
 from margincover.model.results import (
     CoverageResult,
@@ -48,7 +49,7 @@ def status_to_dict(result: StatusResult) -> JsonDict:
     return {
         "schema": STATUS_SCHEMA,
         "pools": [_status(pool) for pool in result.pools],
-        "reconciliation": [_reconciliation(line) for line in result.reconciliation],
+        "reconciliation": [comparison_to_dict(line) for line in result.reconciliation],
         "provenance": _provenance(result.provenance),
     }
 
@@ -83,7 +84,7 @@ def coverage_to_dict(result: CoverageResult) -> JsonDict:
         "surplus_usd": finite(result.surplus_usd, field="surplus_usd"),
         "any_pool_probabilities": [_horizon(entry, "any pool") for entry in result.any_liquidation],
         "pools": [_coverage(pool) for pool in result.pools],
-        "reconciliation": [_reconciliation(line) for line in result.reconciliation],
+        "reconciliation": [comparison_to_dict(line) for line in result.reconciliation],
         "simulation": {
             "n_paths": result.n_paths,
             "seed": paths.seed,
@@ -167,6 +168,17 @@ def _status(pool: PoolStatus) -> JsonDict:
         **_flat_status(pool),
         "liquidation_prices": [_level(level, pool.pool_id) for level in pool.levels],
         "notes": list(pool.notes),
+        **({"explain": [_explain(node, pool.pool_id) for node in pool.explain]} if pool.explain else {}),
+    }
+
+
+def _explain(node: ExplainNode, account: str) -> JsonDict:
+    return {
+        "label": node.label,
+        "value": finite(node.value, field=node.label, account=account),
+        "unit": node.unit,
+        "detail": node.detail,
+        "parts": [_explain(child, account) for child in node.children],
     }
 
 
@@ -237,7 +249,8 @@ def _flat_coverage(pool: PoolCoverage, horizons: list[int]) -> JsonDict:
     return flat
 
 
-def _reconciliation(line: Reconciliation) -> JsonDict:
+def comparison_to_dict(line: Reconciliation) -> JsonDict:
+    """Return one comparison with a venue as a JSON-able dictionary; the difference is None against a figure of 0."""
     return {
         "pool_id": line.pool_id,
         "figure": line.figure,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
@@ -12,6 +14,7 @@ from margincover.model.results import (
     HorizonProbability,
     PoolCoverage,
     PoolStatus,
+    Reconciliation,
     StatusResult,
 )
 from margincover.report import format as fmt
@@ -28,6 +31,7 @@ from margincover.report.terminal_detail import contribution_table, probability_t
 from margincover.units import format_duration
 
 __all__ = [
+    "comparison_table",
     "contribution_table",
     "coverage_table",
     "probability_table",
@@ -149,7 +153,12 @@ def coverage_table(result: CoverageResult) -> RenderableType:
 
 def reconciliation_table(result: StatusResult | CoverageResult) -> RenderableType:
     """Return our figures beside the venues' own, largest difference first."""
-    lines = sorted(result.reconciliation, key=lambda line: -abs(_sortable(fmt.difference_bps(line))))
+    return comparison_table(result.reconciliation)
+
+
+def comparison_table(rows: Sequence[Reconciliation]) -> RenderableType:
+    """Return figures beside the venues' own, largest difference first."""
+    lines = sorted(rows, key=lambda line: -abs(_sortable(fmt.difference_bps(line))))
     return FittedTable(
         title="Reconciliation with what the venues report",
         columns=[
