@@ -11,6 +11,7 @@ from margincover.model.book import Book
 from margincover.model.results import Reconciliation
 from margincover.model.rules import Rulebook
 from margincover.venues import registry
+from margincover.venues.parameters import parameter_problems
 
 
 def rules_in_force(venue: str, *, at: datetime, extra: Sequence[registry.RuleSource] = ()) -> Rulebook:
@@ -94,7 +95,7 @@ def drift(book: Book, *, tolerance_bps: float) -> tuple[tuple[Reconciliation, ..
 
 def rule_problems(extra: Sequence[registry.RuleSource] = ()) -> list[str]:
     """Return the problems of all packaged and given editions; empty means none."""
-    return registry.check_all(extra)
+    return [*registry.check_all(extra), *parameter_problems()]
 
 
 def venues(extra: Sequence[registry.RuleSource] = ()) -> tuple[str, ...]:

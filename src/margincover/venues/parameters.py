@@ -70,6 +70,23 @@ def parameters(venue: str, *, mode: str, underlying: str, at: datetime) -> Param
     )
 
 
+def parameter_venues() -> tuple[str, ...]:
+    """Return the venues that have packaged parameter editions, sorted."""
+    folder = resources.files("margincover.venues").joinpath("data/parameters")
+    return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
+
+
+def parameter_problems() -> list[str]:
+    """Return what is wrong with packaged parameter files; empty means nothing."""
+    problems = []
+    for venue in parameter_venues():
+        try:
+            packaged(venue)
+        except RulebookError as error:
+            problems.append(str(error))
+    return problems
+
+
 @cache
 def packaged(venue: str) -> tuple[ParameterEdition, ...]:
     """Return all packaged parameter editions of a venue; empty when it has none.
