@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from margincover.model.results import CoverageResult, StatusResult
+from margincover.model.results import CoverageResult, StatusResult, WhatIfResult
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,6 +64,24 @@ class CoverageReport:
         from margincover.report.html import coverage_html
 
         return coverage_html(self.result)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIfReport:
+    """A what-if result; ``exit_code`` is that of the status after the changes."""
+
+    result: WhatIfResult
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every pool is open or flat after the changes, 1 when one is called, 2 when one is liquidatable."""
+        return StatusReport(result=self.result.after).exit_code
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return the result as JSON text."""
+        from margincover.report.json_whatif import whatif_to_dict
+
+        return json.dumps(whatif_to_dict(self.result), indent=indent, allow_nan=False)
 
 
 def _frame(result: StatusResult | CoverageResult) -> pl.DataFrame:

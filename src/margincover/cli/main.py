@@ -156,6 +156,33 @@ def cover(
 
 
 @app.command()
+def whatif(
+    book: BookArgument,
+    add: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--add", metavar="TRADE", help="'[ACCOUNT] SIZE SYMBOL[@PRICE] [xLEVERAGE]'; may be given several times."
+        ),
+    ] = None,
+    transfer: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--transfer", metavar="TRANSFER", help="'AMOUNT ASSET FROM -> TO'; 'outside' is anywhere else."),
+    ] = None,
+    grid: Annotated[str, typer.Option("--grid", metavar="spot=LOW:HIGH", help="Common move in per cent.")] = (
+        "spot=-30:30"
+    ),
+    rules: RulesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show margins and liquidation moves before and after trades and transfers; nothing is traded or sent."""
+    from margincover.cli import commands
+
+    raise typer.Exit(
+        commands.run_whatif(book, add=add or [], transfer=transfer or [], grid=grid, rules=rules, as_json=as_json)
+    )
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the book file."""
     from margincover.cli import commands

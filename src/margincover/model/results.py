@@ -217,3 +217,25 @@ class CoverageResult:
     reconciliation: tuple[Reconciliation, ...]
     provenance: Provenance
     paths: PathSummary = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpotGrid:
+    """Coverage ratio (equity / maintenance) of every pool at common moves of all coins.
+
+    ``coverage_ratios`` [pool][move]; None where there is no requirement.
+    """
+
+    move_fractions: tuple[float, ...]
+    pool_ids: tuple[str, ...]
+    coverage_ratios: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIfResult:
+    """A book before and after trades and transfers that were tried."""
+
+    before: StatusResult
+    after: StatusResult
+    grid_before: SpotGrid
+    grid_after: SpotGrid

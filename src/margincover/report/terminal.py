@@ -34,6 +34,7 @@ __all__ = [
     "comparison_table",
     "contribution_table",
     "coverage_table",
+    "liquidated_at",
     "probability_table",
     "provenance_panel",
     "reconciliation_table",
@@ -80,7 +81,7 @@ def status_table(result: StatusResult) -> RenderableType:
         ),
         Column(title="Coverage", cells=[fmt.ratio(pool.coverage_ratio) for pool in pools]),
         Column(title="Headroom", cells=[_down(pool.headroom_native, pool) for pool in pools]),
-        Column(title="Liquidated at move", cells=[_moves(pool) for pool in pools], priority=1),
+        Column(title="Liquidated at move", cells=[liquidated_at(pool) for pool in pools], priority=1),
         Column(title="Equity", cells=[_down(pool.equity_native, pool) for pool in pools], priority=2),
         Column(title="Maintenance", cells=[_up(pool.maintenance_native, pool) for pool in pools], priority=3),
         Column(title="Notional", cells=[fmt.usd(pool.gross_notional_usd) for pool in pools], priority=4),
@@ -202,7 +203,8 @@ def _down(value: float, pool: PoolStatus) -> str:
     return fmt.native(value, pool.unit, rounding=Rounding.DOWN)
 
 
-def _moves(pool: PoolStatus) -> str:
+def liquidated_at(pool: PoolStatus) -> str:
+    """Return the common moves at which a pool is liquidated, as text."""
     moves = [move for move in (pool.common_move_down, pool.common_move_up) if move is not None]
     if pool.coverage_ratio is None:
         return fmt.ABSENT
