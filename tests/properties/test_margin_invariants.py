@@ -19,7 +19,7 @@ from tests.strategies import SHAPES, books
 
 PROGRESSIVE = [
     (venue, key, table)
-    for venue in registry.known_venues()
+    for venue in ("binance", "bybit", "hyperliquid", "okx")  # the venues with tables by size at that date
     for key, table in registry.rulebook(venue, at=AS_OF).tier_tables.items()
     if table.kernel is TierKernel.PROGRESSIVE and len(table.tiers) > 1
 ]

@@ -138,7 +138,7 @@ def test_user_file_of_another_venue_is_left_alone() -> None:
 
 
 def test_unknown_venue_lists_the_known_ones() -> None:
-    with pytest.raises(RulebookError, match="'mtgox'; allowed: binance, bybit, hyperliquid, okx"):
+    with pytest.raises(RulebookError, match="'mtgox'; allowed: binance, bybit, dydx, hyperliquid, okx, paradex"):
         registry.rulebook("mtgox", at=at("2026-11-01"))
 
 
