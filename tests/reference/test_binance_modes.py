@@ -13,7 +13,7 @@ import pytest
 from margincover.errors import InputError, RulebookError
 from margincover.pricing import linear
 from margincover.venues.binance import multi_assets as multi
-from margincover.venues.binance import portfolio
+from margincover.venues.binance import order_cost, portfolio
 from margincover.venues.parameters import packaged, parameters
 
 NOON_2025 = datetime(2025, 6, 1, tzinfo=UTC)
@@ -40,9 +40,10 @@ def test_every_packaged_edition_is_readable():
         "portfolio_margin_collateral": portfolio.CollateralParameters,
         "portfolio_margin_negative_balance_vip9": portfolio.NegativeBalanceParameters,
         "portfolio_margin_negative_balance_single": portfolio.NegativeBalanceParameters,
+        "order_cost": order_cost.OrderCostParameters,
     }
     read = [readers[e.mode].from_mapping(e.values, source=e.id) for e in packaged("binance")]
-    assert len(read) == 8
+    assert len(read) == 9
 
 
 def test_multi_assets_faq_without_positions():

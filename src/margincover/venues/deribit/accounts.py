@@ -136,3 +136,35 @@ def row_in_usd(amount: float, row: SummaryRow) -> float:
     if row.total_margin_balance_usd is None or row.margin_balance == 0.0:
         raise InputError("implied no index", field=row.currency, allowed="a cross row with a margin balance")
     return amount * row.total_margin_balance_usd / row.margin_balance
+
+
+def matrix_maintenance(initial: float, *, order_margin: float, maintenance_factor_fraction: float) -> float:
+    """Return the maintenance of a portfolio-margin pool from its initial margin, in the same unit, >= 0.
+
+    Parameters
+    ----------
+    initial : float
+        Initial margin with the margin of open orders and market-maker protection inside, >= 0.
+    order_margin : float
+        That part of it, >= 0: it counts in initial margin only.
+    maintenance_factor_fraction : float
+
+    Raises
+    ------
+    InputError
+        If an amount is not finite or negative, or the order margin is above the initial margin.
+
+    Notes
+    -----
+    ``MM = factor * (IM - orders)``: maintenance is taken of the risk matrix alone.
+
+    Examples
+    --------
+    >>> matrix_maintenance(100.0, order_margin=50.0, maintenance_factor_fraction=0.8)
+    40.0
+    """
+    if not (np.isfinite(initial) and np.isfinite(order_margin) and 0.0 <= order_margin <= initial):
+        raise InputError(
+            f"was {initial} with orders of {order_margin}", field="initial margin", allowed="0 <= orders <= initial"
+        )
+    return maintenance_factor_fraction * (initial - order_margin)

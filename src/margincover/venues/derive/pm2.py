@@ -98,6 +98,11 @@ def volatility_multiplier(*, years: Vector, parameters: Pm2Parameters) -> NDArra
     return np.asarray((_TERM_DAYS / np.maximum(days, parameters.days_floor)) ** power, dtype=np.float64)
 
 
+def volatility_up_factor(*, multiplier: Vector, parameters: Pm2Parameters) -> NDArray[np.float64]:
+    """Return the factor on implied volatility in an upward shock, before its floor: 1 + up * m."""
+    return np.asarray(1.0 + parameters.volatility_up_fraction * np.asarray(multiplier))
+
+
 def basis_factor(*, years: Vector, parameters: Pm2Parameters) -> NDArray[np.float64]:
     """Return the multiple of an expiry's loss under a forward move: a + b T."""
     return np.asarray(parameters.basis_add_factor + parameters.basis_factor_per_year * np.asarray(years))
@@ -190,7 +195,8 @@ class _Options:
         """Return implied volatility after a scenario's shock [leg, path]."""
         p, v = self.parameters, self.state.volatility
         if kind is VolatilityShock.UP:
-            return np.maximum(p.volatility_up_floor, v * (1.0 + p.volatility_up_fraction * self.multiplier))
+            factor = volatility_up_factor(multiplier=self.multiplier, parameters=p)
+            return np.maximum(p.volatility_up_floor, v * factor)
         if kind is VolatilityShock.DOWN:
             return v * np.maximum(0.0, 1.0 - p.volatility_down_fraction * self.multiplier)
         if kind is VolatilityShock.STATIC:
