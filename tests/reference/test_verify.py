@@ -30,8 +30,8 @@ from tests.reference.verify.adaptors import ADAPTORS
 from tests.reference.verify.cases import CaseFileError, default_files, load_cases
 from tests.reference.verify.report import Report, by_family, run
 
-# Every figure that differs although its family is modelled, with the reason. None is known.
-KNOWN_MISMATCHES: dict[str, str] = {}
+# Every case that differs although its family is modelled, with the reason; docs/reference/verification.md says more.
+KNOWN_MISMATCHES: dict[str, str] = {"derive-264": "the file's stated skew cap is not the one behind its printed loss"}
 MATCHED_AT_LEAST = 52
 MODELLED = ("binance", "bybit", "okx", "hyperliquid")
 

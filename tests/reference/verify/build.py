@@ -53,10 +53,14 @@ class Setting:
     fill: Callable[[PositionSpec, Facts], PositionSpec] = lambda spec, facts: spec
 
 
-def refuse_out_of_scope(case: Case) -> None:
-    """Raise UnsupportedError for families that the product does not model, by the words of the case."""
+def refuse_fixture(case: Case) -> None:
+    """Raise UnsupportedError for a payload that is no exchange's own."""
     if case.provenance == "synthetic_fixture":
         raise UnsupportedError("synthetic fixture: written by hand in another project, not an exchange's own numbers")
+
+
+def refuse_out_of_scope(case: Case) -> None:
+    """Raise UnsupportedError for families that the product does not model, by the words of the case."""
     for word, family in OUT_OF_SCOPE:
         if re.search(word, case.family):
             raise UnsupportedError(f"family not modelled: {family} ({case.venue} {case.product}, {case.account_mode})")

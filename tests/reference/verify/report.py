@@ -9,7 +9,7 @@ from margincover.errors import MargincoverError
 from tests.reference.verify.account import figures_of, nudged, nudged_entry
 from tests.reference.verify.adaptors import ADAPTORS
 from tests.reference.verify.answer import Answer
-from tests.reference.verify.build import refuse_out_of_scope
+from tests.reference.verify.build import refuse_fixture
 from tests.reference.verify.cases import Case, UnsupportedError
 from tests.reference.verify.compare import Asked, Outcome, asked, has_own_tolerance, look_up, outcome, reread
 
@@ -105,7 +105,7 @@ def compare_case(case: Case) -> list[Outcome]:
         raise UnsupportedError("the case expects no figure")
     if case.venue not in ADAPTORS:
         raise UnsupportedError(f"venue not modelled: {case.venue or 'none given'}")
-    refuse_out_of_scope(case)
+    refuse_fixture(case)
     answers: dict[int | None, Answer] = {}
     results = []
     for wanted in asked(case):
@@ -118,8 +118,12 @@ def compare_case(case: Case) -> list[Outcome]:
 
 
 def _outcome(case: Case, wanted: Asked, answer: Answer) -> Outcome:
+    if wanted.field in answer.direct:
+        slack = 0.0 if has_own_tolerance(case) else answer.slack.get(wanted.field, 0.0)
+        return outcome(case, wanted, answer.direct[wanted.field], slack)
     found, actual, reason = look_up(answer.figures, wanted)
     if not found:
+        reason = answer.reasons.get(wanted.field, reason)
         return Outcome(field=wanted.field, expected=wanted.expected, reason=reason)
     first = outcome(case, wanted, actual)
     if first.ok or not case.is_sample or has_own_tolerance(case) or answer.spec is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.reference.verify.adaptors import binance, bybit, hyperliquid, okx
+from tests.reference.verify.adaptors import binance, bybit, deribit, derive, dydx, hyperliquid, okx, paradex, perpetuals
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case
 
@@ -15,4 +15,9 @@ ADAPTORS: Mapping[str, Adaptor] = {
     "bybit": bybit.answer,
     "hyperliquid": hyperliquid.answer,
     "okx": okx.answer,
+    "deribit": deribit.answer,
+    "derive": derive.answer,
+    "dydx": dydx.answer,
+    "paradex": paradex.answer,
+    **dict.fromkeys(perpetuals.NAMES, perpetuals.answer),
 }

@@ -12,8 +12,9 @@ from margincover.model.position import OpenOrder, Side
 from margincover.venues import registry
 from margincover.venues.symbols import resolve_instrument
 from tests.reference.verify.account import AccountSpec, Figures, PositionSpec
+from tests.reference.verify.adaptors import binance_modes
 from tests.reference.verify.answer import Answer, answer_of
-from tests.reference.verify.build import Setting, any_size, describe
+from tests.reference.verify.build import Setting, any_size, describe, refuse_out_of_scope
 from tests.reference.verify.cases import Case, UnsupportedError
 from tests.reference.verify.facts import Facts, as_number, observed_at, tier_rows
 from tests.reference.verify.tables import deductions, lone_edge
@@ -27,6 +28,10 @@ COINM = ("BTCUSD_PERP", "ETHUSD_PERP", "BNBUSD_PERP", "SOLUSD_PERP")
 
 def answer(case: Case, side: int | None) -> Answer:
     """Return the figures of a Binance case."""
+    further = binance_modes.answer(case)
+    if further is not None:
+        return further
+    refuse_out_of_scope(case)
     facts = Facts(*case.layers)
     if "adl" in case.family:
         raise UnsupportedError("family not modelled: auto-deleveraging")

@@ -10,8 +10,9 @@ from margincover.io.exchanges import parse_account
 from margincover.venues import registry
 from margincover.venues.symbols import resolve_instrument
 from tests.reference.verify.account import NEED_EQUITY, AccountSpec, Figures, PositionSpec, figures_of
+from tests.reference.verify.adaptors import bybit_modes
 from tests.reference.verify.answer import Answer, answer_of
-from tests.reference.verify.build import Setting, any_size, describe
+from tests.reference.verify.build import Setting, any_size, describe, refuse_out_of_scope
 from tests.reference.verify.cases import Case, UnsupportedError
 from tests.reference.verify.compare import asked
 from tests.reference.verify.facts import Facts, as_number, observed_at, tier_rows
@@ -30,6 +31,10 @@ OLD_RULES = re.compile(r"legacy|until sep|entry-price|before sep|superseded 2025
 
 def answer(case: Case, side: int | None) -> Answer:
     """Return the figures of a Bybit case."""
+    further = bybit_modes.answer(case)
+    if further is not None:
+        return further
+    refuse_out_of_scope(case)
     if "totalMarginBalance" in case.raw:
         return _wallet(case)
     facts = Facts(*case.layers)

@@ -12,8 +12,9 @@ from margincover.model.account import Account
 from margincover.model.position import MarginMode
 from margincover.venues import registry
 from tests.reference.verify.account import AccountSpec, Figures, PositionSpec, figures_of
+from tests.reference.verify.adaptors import hyperliquid_portfolio
 from tests.reference.verify.answer import Answer, answer_of
-from tests.reference.verify.build import Setting, any_size, describe
+from tests.reference.verify.build import Setting, any_size, describe, refuse_out_of_scope
 from tests.reference.verify.cases import Case, UnsupportedError
 from tests.reference.verify.facts import Facts, as_number, observed_at, tier_rows
 from tests.reference.verify.tables import deductions
@@ -25,6 +26,10 @@ COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "HYPE")
 
 def answer(case: Case, side: int | None) -> Answer:
     """Return the figures of a Hyperliquid case."""
+    further = hyperliquid_portfolio.answer(case)
+    if further is not None:
+        return further
+    refuse_out_of_scope(case)
     if "crossMarginSummary" in case.raw or "marginSummary" in case.raw:
         return _clearinghouse(case)
     facts = Facts(*case.layers)

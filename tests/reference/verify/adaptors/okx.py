@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from margincover.venues import registry
 from margincover.venues.symbols import resolve_instrument
 from tests.reference.verify.account import AccountSpec, PositionSpec, figures_of
+from tests.reference.verify.adaptors import okx_modes
 from tests.reference.verify.answer import Answer, answer_of
-from tests.reference.verify.build import Setting, any_size, describe
+from tests.reference.verify.build import Setting, any_size, describe, refuse_out_of_scope
 from tests.reference.verify.cases import Case, UnsupportedError
 from tests.reference.verify.facts import Facts, as_number, half_unit, observed_at
 
@@ -23,6 +24,10 @@ INVERSE = ("BTC-USD-SWAP", "ETH-USD-SWAP")
 
 def answer(case: Case, side: int | None) -> Answer:
     """Return the figures of an OKX case."""
+    further = okx_modes.answer(case)
+    if further is not None:
+        return further
+    refuse_out_of_scope(case)
     if "adjEq" in case.raw or ("eq" in case.raw and "instId" not in case.raw):
         return _account(case)
     facts = Facts(*case.layers)
