@@ -10,7 +10,10 @@ import pytest
 from margincover.app.cover import cover
 from margincover.app.demo import demo_book
 from margincover.app.status import status
+from margincover.io.book_file import parse_book
 from margincover.scenarios.brownian import GeometricBrownian
+from margincover.venues.resolve import resolve
+from tests.books import demo_data
 
 FACTORS = ("BTC", "ETH", "SOL", "XRP")
 
@@ -60,3 +63,17 @@ def test_paths_are_rounded_up_to_whole_blocks_and_more_paths_begin_with_the_same
     more = cover(demo_book(), paths=1024, follow_s=86_400).result
     assert (more.paths.maximum[:, :512] == few.paths.maximum).all()
     assert (more.paths.liquidation_step[:, :512] == few.paths.liquidation_step).all()
+
+
+def test_scenarios_that_know_what_came_after_as_of_say_so():
+    # The packaged calibration ends with 2025; a book of an earlier day would look ahead.
+    data = demo_data()
+    for place in (data, data["market"]):
+        for name in ("as_of", "observed_at"):
+            if name in place:
+                place[name] = "2025-12-01T00:00:00Z"
+    data["accounts"] = [account for account in data["accounts"] if account["id"] == "binance:market-making"]
+    data["transfer_times"] = []
+    book = resolve(parse_book(data, source="early.json"))
+    warnings = cover(book, paths=256, follow_s=86_400, threads=1).result.provenance.warnings
+    assert any("31 days after as_of" in text for text in warnings)

@@ -226,6 +226,9 @@ def _age(book: Book, generator: ScenarioGenerator) -> list[str]:
     except InputError:
         return []  # a generator without data, such as one with stated volatilities, has no age
     age = (book.as_of - end).days
+    if end > book.as_of:
+        # What was not known at as_of must not pass for a forecast made then.
+        return [f"scenarios: {generator.info.label} knows the market {(end - book.as_of).days} days after as_of"]
     if age <= MAX_CALIBRATION_AGE_DAYS:
         return []
     return [f"scenarios: {generator.info.label} ends {age} days before as_of"]
