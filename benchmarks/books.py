@@ -65,6 +65,11 @@ def _pool(number: int, n_legs: int, names: tuple[str, ...]) -> MarginPool:
         initial_known=np.ones(n_legs, dtype=bool),
         funding_per_hour=zero,
         tick=zero,
+        bases=names[:n_legs],
+        quotes=("USDT",) * n_legs,
+        products=("linear",) * n_legs,
+        years=zero,
+        leverage=np.full(n_legs, 10.0),
     )
     cash = AssetTable(
         assets=("USDT",),

@@ -315,6 +315,7 @@ def _summary(ids: tuple[str, ...], parts: list[_Simulated], *, seed: int, n_path
         liquidation_step=stacked("liquidation", (0, n_paths), kind=np.int32),
         margin_call_step=stacked("call", (0, n_paths), kind=np.int32),
         tails=tuple(part.tail for part in parts),
+        table_error=(0.0,) * len(parts),
         fan_equity=stacked("fan_equity", fan, axis=1),
         fan_maintenance=stacked("fan_maintenance", fan, axis=1),
     )

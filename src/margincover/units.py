@@ -9,6 +9,7 @@ from margincover.errors import InputError
 
 SECONDS_PER_HOUR = 3_600
 SECONDS_PER_DAY = 86_400
+HOURS_PER_DAY = 24.0
 # Crypto trades every day: a year is 365 days of 24 hours.
 SECONDS_PER_YEAR = 365 * SECONDS_PER_DAY
 BPS_PER_UNIT = 10_000.0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from margincover.app.announcements import announcement_text, announcements
 from margincover.app.facade import CoverageReport
 from margincover.app.generators import build_generator
 from margincover.app.provenance import build_provenance, funding_warnings
@@ -15,16 +16,20 @@ from margincover.coverage.status import pool_statuses
 from margincover.errors import InputError, UsageError
 from margincover.model.book import Book, Tolerance
 from margincover.model.pool import MarginPool
+from margincover.model.results import PathSummary
 from margincover.model.scenario import History, ScenarioGenerator, ScenarioInfo
 from margincover.paths.engine import MAX_PATHS, PathSettings, simulate
 from margincover.scenarios.calibration import Calibration, load_packaged
 from margincover.units import format_duration, parse_utc
+from margincover.venues.explain import explain_pool
 from margincover.venues.pools import build_pools
 
 DEFAULT_PATHS = 20_000
 LONGEST_S = 30 * 86_400
 # A calibration is a description of the market of its window; beyond this age the reader is told.
 MAX_CALIBRATION_AGE_DAYS = 180
+# Difference between a rule and its table along the paths, as a share of the maintenance, that is told to the reader.
+LARGEST_TABLE_ERROR = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +110,7 @@ def cover(
     calibration = load_packaged()
     pools = build_pools(book, funding_fallback=calibration.pessimistic_funding_per_hour)
     statuses, rows = reconcile(book, pools, pool_statuses(pools))
+    statuses = tuple(replace(status, explain=explain_pool(pool)) for status, pool in zip(statuses, pools, strict=True))
     # Sorted, so that the order of the accounts does not decide which random numbers a coin gets.
     factors = sorted({factor for pool in pools for factor in pool.factors})
     if generator is None:
@@ -150,6 +156,8 @@ def cover(
                 *generator.info.warnings,
                 *_sample_warnings(tolerance, chosen.paths),
                 *_age(book, generator),
+                *_table_warnings(paths),
+                *(announcement_text(each) for each in announcements(book)),
             ],
             not_modelled=generator.info.not_modelled,
         ),
@@ -217,6 +225,16 @@ def _sample_warnings(tolerance: Tolerance, paths: int) -> list[str]:
         return []
     enough = int(100 / tolerance.probability)
     return [f"only {expected:.0f} paths are expected beyond the tolerance: raise --paths to {enough:,}"]
+
+
+def _table_warnings(paths: PathSummary) -> list[str]:
+    """Return the warning for each pool whose table missed its rule by more than a thousandth of the maintenance."""
+    return [
+        f"{pool_id}: margins along the paths are read from a table of the venue's rule, which missed the rule by up to "
+        f"{error:.2%} of the maintenance in the states priced both ways"
+        for pool_id, error in zip(paths.pool_ids, paths.table_error, strict=True)
+        if error > LARGEST_TABLE_ERROR
+    ]
 
 
 def _age(book: Book, generator: ScenarioGenerator) -> list[str]:

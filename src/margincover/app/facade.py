@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from margincover.model.results import CoverageResult, StatusResult, WhatIfResult
+from margincover.model.results import CoverageResult, StatusResult
+from margincover.model.whatif import ModeComparison, WhatIfResult
 
 if TYPE_CHECKING:
     import polars as pl
 
-COVERED, WARNING, BREACH = 0, 1, 2
+COVERED, WARNING, BREACH, UNKNOWN = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,42 @@ class WhatIfReport:
         from margincover.report.json_whatif import whatif_to_dict
 
         return json.dumps(whatif_to_dict(self.result), indent=indent, allow_nan=False)
+
+    def to_html(self) -> str:
+        """Return the what-if as one self-contained HTML page with heat maps."""
+        from margincover.report.html_whatif import whatif_html
+
+        return whatif_html(self.result)
+
+    def to_png(self) -> bytes:
+        """Return the heat maps as a PNG picture."""
+        from margincover.report.heatmap_png import heatmap_png
+
+        return heatmap_png(self.result)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModesReport:
+    """A comparison of account modes; ``exit_code`` is 0, or 3 when no mode could be computed."""
+
+    result: ModeComparison
+
+    @property
+    def exit_code(self) -> int:
+        """0 when at least one mode could be computed, 3 (data unknown) when none could."""
+        return COVERED if any(row.pools for row in self.result.rows) else UNKNOWN
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return the result as JSON text."""
+        from margincover.report.json_whatif import modes_to_dict
+
+        return json.dumps(modes_to_dict(self.result), indent=indent, allow_nan=False)
+
+    def to_html(self) -> str:
+        """Return the comparison as one self-contained HTML page."""
+        from margincover.report.html_whatif import modes_html
+
+        return modes_html(self.result)
 
 
 def _frame(result: StatusResult | CoverageResult) -> pl.DataFrame:

@@ -40,11 +40,15 @@ def build_provenance(
         input_sha256=book.input_sha256,
         seed=seed,
         settings=dict(settings or {}),
-        editions=_editions(book),
+        editions=tuple(dict.fromkeys([*_editions(book), *_model_editions(pools)])),
         scenario=dict(scenario or {}),
         warnings=tuple(dict.fromkeys([*book.issues, *_stale(book), *_unconfirmed(book), *notes, *warnings])),
         not_modelled=tuple(dict.fromkeys([*_held_constant(pools), *not_modelled, *ALWAYS_NOT_MODELLED])),
     )
+
+
+def _model_editions(pools: Sequence[MarginPool]) -> list[EditionUse]:
+    return [edition for pool in pools if pool.model is not None for edition in pool.model.editions]
 
 
 def _used_tables(book: Book) -> dict[str, set[str]]:
@@ -56,7 +60,7 @@ def _used_tables(book: Book) -> dict[str, set[str]]:
         for position in account.positions:
             instrument = book.instruments[(account.venue, position.symbol)]
             overridden = position.maintenance_fraction is not None or instrument.id in book.tier_overrides
-            if not overridden:
+            if not overridden and rules.products[instrument.product].tier_key:
                 keys.add(symbols.tier_table_for(rules, instrument).key)
         if rules.modes[account.mode].pool_by is PoolBy.ACCOUNT:
             keys |= {b.asset for b in account.balances if b.asset in rules.ladders}
@@ -123,7 +127,10 @@ def funding_warnings(book: Book, charged_per_hour: Callable[[str], float]) -> li
 
 
 def _held_constant(pools: Sequence[MarginPool]) -> list[str]:
+    done = []
+    if any(pool.options.count for pool in pools):
+        done.append("moves of implied volatility: each option keeps its own along the paths")
     pegged = {asset for pool in pools for asset in (*pool.assets.assets, pool.unit) if is_pegged(asset)} - {"USD"}
     if not pegged:
-        return []
-    return [f"moves of {', '.join(sorted(pegged))} against USD: held at the price in the book"]
+        return done
+    return [*done, f"moves of {', '.join(sorted(pegged))} against USD: held at the price in the book"]

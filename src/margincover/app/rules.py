@@ -12,6 +12,7 @@ from margincover.model.results import Reconciliation
 from margincover.model.rules import Rulebook
 from margincover.venues import registry
 from margincover.venues.parameters import parameter_problems
+from margincover.venues.upcoming import describe_upcoming
 
 
 def rules_in_force(venue: str, *, at: datetime, extra: Sequence[registry.RuleSource] = ()) -> Rulebook:
@@ -31,6 +32,11 @@ def rules_in_force(venue: str, *, at: datetime, extra: Sequence[registry.RuleSou
 def rule_rows(rulebook: Rulebook) -> list[dict[str, str]]:
     """Return one row of texts for each rule in force."""
     return registry.describe(rulebook)
+
+
+def upcoming_rows(venue: str, *, after: datetime, extra: Sequence[registry.RuleSource] = ()) -> list[dict[str, str]]:
+    """Return one row of texts for each edition that begins after an instant, the earliest first."""
+    return describe_upcoming(venue, after=after, extra=extra)
 
 
 def rule_changes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from margincover.app.announcements import announcement_text, announcements
 from margincover.app.facade import StatusReport
 from margincover.app.provenance import build_provenance
 from margincover.coverage.reconcile import reconcile
@@ -35,9 +36,11 @@ def status(book: Book, *, explain: bool = False) -> StatusReport:
         statuses = tuple(
             replace(status, explain=explain_pool(pool)) for status, pool in zip(statuses, pools, strict=True)
         )
+    to_come = announcements(book)
     result = StatusResult(
         pools=tuple(sorted(statuses, key=severity)),
         reconciliation=rows,
-        provenance=build_provenance(book, pools),
+        provenance=build_provenance(book, pools, warnings=[announcement_text(each) for each in to_come]),
+        announcements=to_come,
     )
     return StatusReport(result=result)

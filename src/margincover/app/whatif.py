@@ -1,21 +1,17 @@
-"""What-if: margins, liquidation moves and a grid over spot before and after trades and transfers."""
+"""What-if: margins, liquidation moves and a grid over spot, volatility and days, before and after changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from margincover.app.changes import Trade, Transfer, changed_book
 from margincover.app.facade import WhatIfReport
+from margincover.app.grid import GridAxes, evaluate_grid
 from margincover.app.status import status
 from margincover.errors import UsageError
 from margincover.model.book import Book
-from margincover.model.results import SpotGrid, WhatIfResult
-from margincover.venues import margin
+from margincover.model.whatif import WhatIfResult
 from margincover.venues.pools import build_pools
-
-_GRID_POINTS = 13
 
 
 def whatif(
@@ -23,50 +19,52 @@ def whatif(
     *,
     trades: Sequence[Trade] = (),
     transfers: Sequence[Transfer] = (),
-    spot_fraction: tuple[float, float] = (-0.3, 0.3),
+    axes: GridAxes | None = None,
 ) -> WhatIfReport:
-    """Return the status of a book before and after trades and transfers, and coverage ratios over a grid of spot.
+    """Return the status of a book before and after trades and transfers, and its margins over a grid of the market.
 
     Parameters
     ----------
     book : Book
     trades, transfers : sequence
         Applied in this order; nothing is traded or sent.
-    spot_fraction : tuple of float
-        Lowest and highest common move of all coins, for example (-0.3, 0.3).
+    axes : GridAxes or None
+        Common moves of all coins, changes of all implied volatilities, and days; None takes the defaults.
 
     Raises
     ------
     UsageError
-        If there is nothing to try, or the grid is not two numbers above -1 that rise.
+        If there is nothing to try: no trade, no transfer, and no axis stated.
+    InputError, RulebookError, StaleDataError
+        If something that a venue's rule needs is missing or too old.
+
+    Notes
+    -----
+    All coins move by the same fraction and all implied volatilities by the same fraction. Days age options only;
+    funding and interest are not counted, and an option that has expired is its payoff in cash.
     """
-    if not trades and not transfers:
-        raise UsageError("nothing was changed", field="--add", allowed="at least one --add or --transfer")
-    low, high = spot_fraction
-    if not -0.99 <= low < high <= 10.0:
-        raise UsageError(f"was {low:g}:{high:g}", field="--grid", allowed="spot=LOW:HIGH in per cent, -99 to 1000")
-    after = changed_book(book, trades, transfers)
-    moves = np.linspace(low, high, _GRID_POINTS)
+    chosen = axes or GridAxes()
+    changed = bool(trades or transfers)
+    if not changed and not chosen.is_stated:
+        raise UsageError(
+            "nothing was to be tried",
+            field="--add",
+            allowed="at least one of --add, --transfer, --grid, --days or --modes",
+        )
+    after = changed_book(book, trades, transfers) if changed else book
+    status_before = status(book).result
+    status_after = status(after).result if changed else status_before
+    pools_before = build_pools(book)
+    pools_after = build_pools(after) if changed else pools_before
+    # One set of axes for both sides, or they could not be compared.
+    has_options = any(pool.options.count for pool in (*pools_before, *pools_after))
+    grid_before = evaluate_grid(pools_before, chosen, has_options=has_options)
     return WhatIfReport(
         result=WhatIfResult(
-            before=status(book).result,
-            after=status(after).result,
-            grid_before=_grid(book, moves),
-            grid_after=_grid(after, moves),
+            before=status_before,
+            after=status_after,
+            grid_before=grid_before,
+            grid_after=evaluate_grid(pools_after, chosen, has_options=has_options) if changed else grid_before,
+            changed=changed,
         )
-    )
-
-
-def _grid(book: Book, moves: np.ndarray) -> SpotGrid:
-    pools = build_pools(book)
-    ratios = []
-    for pool in pools:
-        factors = np.repeat((1.0 + moves)[None, :], max(len(pool.factors), 1), axis=0)
-        equity, maintenance, _ = margin.evaluate_pool(pool, factors)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios.append(tuple(float(x) if np.isfinite(x) else None for x in equity / maintenance))
-    return SpotGrid(
-        move_fractions=tuple(float(move) for move in moves),
-        pool_ids=tuple(pool.id for pool in pools),
-        coverage_ratios=tuple(ratios),
     )

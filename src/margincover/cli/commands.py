@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,7 +91,7 @@ def run_status(path: Path, *, rules: Path | None, as_json: bool, explain: bool) 
         return report.exit_code
     from margincover.report import terminal
 
-    console = _console()
+    console = terminal_console()
     console.print(terminal.provenance_panel(report.result.provenance))
     console.print()
     if report.result.reconciliation:
@@ -104,37 +103,6 @@ def run_status(path: Path, *, rules: Path | None, as_json: bool, explain: bool) 
         console.print(explain_trees(report.result))
     console.print(terminal.status_table(report.result))
     return report.exit_code
-
-
-def run_whatif(path: Path, *, add: list[str], transfer: list[str], grid: str, rules: Path | None, as_json: bool) -> int:
-    """Print the status of a book before and after changes and return the exit code of the status after."""
-    from margincover.app.changes import parse_trade, parse_transfer
-    from margincover.app.whatif import whatif
-
-    trades, transfers = [parse_trade(text) for text in add], [parse_transfer(text) for text in transfer]
-    spot = _spot(grid)
-    report = whatif(load(path, rules=rules), trades=trades, transfers=transfers, spot_fraction=spot)
-    if as_json:
-        print(report.to_json())
-        return report.exit_code
-    from margincover.report import terminal, terminal_whatif
-
-    console = _console()
-    console.print(terminal.provenance_panel(report.result.after.provenance))
-    console.print()
-    console.print(terminal_whatif.grid_table(report.result.grid_before, title="Coverage ratio before"))
-    console.print()
-    console.print(terminal_whatif.grid_table(report.result.grid_after, title="Coverage ratio after"))
-    console.print()
-    console.print(terminal_whatif.whatif_table(report.result))
-    return report.exit_code
-
-
-def _spot(text: str) -> tuple[float, float]:
-    match = re.fullmatch(r"\s*spot=([+-]?\d+(?:\.\d+)?):([+-]?\d+(?:\.\d+)?)\s*", text)
-    if match is None:
-        raise UsageError(f"was '{text}'", field="--grid", allowed="spot=LOW:HIGH in per cent, for example spot=-30:30")
-    return float(match[1]) / 100.0, float(match[2]) / 100.0
 
 
 def run_cover(path: Path, settings: CoverSettings, *, rules: Path | None, as_json: bool, html: Path | None) -> int:
@@ -209,7 +177,7 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
 def _print_coverage(report: CoverageReport, html: Path | None) -> None:
     from margincover.report import terminal
 
-    console = _console()
+    console = terminal_console()
     # A terminal shows the end: provenance and detail come first, the answer last.
     console.print(terminal.provenance_panel(report.result.provenance))
     console.print()
@@ -225,7 +193,8 @@ def _print_coverage(report: CoverageReport, html: Path | None) -> None:
         console.print(f"report: {html.resolve()}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _console() -> Console:
+def terminal_console() -> Console:
+    """Return the console that every command prints to."""
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -168,18 +168,55 @@ def whatif(
         Optional[list[str]],  # noqa: UP045
         typer.Option("--transfer", metavar="TRANSFER", help="'AMOUNT ASSET FROM -> TO'; 'outside' is anywhere else."),
     ] = None,
-    grid: Annotated[str, typer.Option("--grid", metavar="spot=LOW:HIGH", help="Common move in per cent.")] = (
-        "spot=-30:30"
-    ),
+    grid: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--grid",
+            metavar="spot=LOW:HIGH,vol=LOW:HIGH",
+            help="Common moves in per cent. Default: spot=-30:30, and vol=-30:60 when an account holds options.",
+        ),
+    ] = None,
+    days: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--days", metavar="0,3,7", help="Days from as_of, at most 12: options age. Default: 0."),
+    ] = None,
+    account: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--account", metavar="ACCOUNT", help="With --modes: the account to compare."),
+    ] = None,
+    modes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--modes", metavar="MODE,MODE|all", help="Compare the account under these account modes of its venue."
+        ),
+    ] = None,
+    html: HtmlOption = None,
+    png: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--png", metavar="FILE", help="Write the heat maps to a picture file."),
+    ] = None,
     rules: RulesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show margins and liquidation moves before and after trades and transfers; nothing is traded or sent."""
-    from margincover.cli import commands
+    """Show margins over spot, volatility and days, before and after trades and transfers; nothing is traded or sent.
 
-    raise typer.Exit(
-        commands.run_whatif(book, add=add or [], transfer=transfer or [], grid=grid, rules=rules, as_json=as_json)
+    With --modes the same account is shown under several account modes instead.
+    """
+    from margincover.cli.whatif_command import WhatIfOptions, run_whatif
+
+    options = WhatIfOptions(
+        add=tuple(add or ()),
+        transfer=tuple(transfer or ()),
+        grid=grid,
+        days=days,
+        account=account,
+        modes=modes,
+        html=html,
+        png=png,
+        rules=rules,
+        as_json=as_json,
     )
+    raise typer.Exit(run_whatif(book, options))
 
 
 @app.command()

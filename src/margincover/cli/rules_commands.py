@@ -5,12 +5,24 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from margincover.app.load import load, rule_sources
-from margincover.app.rules import drift, rule_changes, rule_problems, rule_rows, rules_in_force, venues
+from margincover.app.rules import (
+    drift,
+    rule_changes,
+    rule_problems,
+    rule_rows,
+    rules_in_force,
+    upcoming_rows,
+    venues,
+)
 from margincover.errors import InputError, UsageError
 from margincover.report.json import comparison_to_dict
 from margincover.units import format_utc, parse_utc
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def show(venue: str | None, *, at: str | None, rules: Path | None, as_json: bool) -> None:
@@ -26,19 +38,31 @@ def show(venue: str | None, *, at: str | None, rules: Path | None, as_json: bool
     instant = datetime.now(UTC).replace(microsecond=0) if at is None else _instant(at, "--at")
     rulebook = rules_in_force(venue, at=instant, extra=extra)
     rows = rule_rows(rulebook)
+    to_come = upcoming_rows(venue, after=instant, extra=extra)
     if as_json:
-        print(json.dumps({"venue": venue, "at": format_utc(instant), "rules": rows}, indent=2))
+        print(
+            json.dumps({"venue": venue, "at": format_utc(instant), "rules": rows, "still_to_come": to_come}, indent=2)
+        )
         return
     from rich.console import Console
+
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=140)
+    console.print(_rules_table(f"{rulebook.title}: rules in force at {format_utc(instant)}", rows))
+    if to_come:
+        console.print(_rules_table(f"{rulebook.title}: editions still to come", to_come))
+
+
+def _rules_table(title: str, rows: list[dict[str, str]]) -> Table:
     from rich.table import Table
 
-    table = Table(title=f"{rulebook.title}: rules in force at {format_utc(instant)}", title_justify="left")
-    for column in ("block", "key", "valid_from", "observed", "confidence", "source"):
+    columns = ("block", "key", "valid_from", "observed", "confidence", "source")
+    table = Table(title=title, title_justify="left")
+    for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(row[name] for name in ("block", "key", "valid_from", "observed", "confidence", "source")))
-    console = Console(highlight=False)
-    (console if console.is_terminal else Console(highlight=False, width=140)).print(table)
+        table.add_row(*(row[name] for name in columns))
+    return table
 
 
 def diff(venue: str, *, since: str, until: str | None, rules: Path | None, as_json: bool) -> None:

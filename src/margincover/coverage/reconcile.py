@@ -81,13 +81,14 @@ def _position_rows(
             continue
         now = np.ones(1)
         notional = margin.leg_notional(pool, leg, now)
-        ours = float(margin.leg_maintenance(pool, leg, notional)[0])
-        if not mode.fee_in_reported_maintenance:
+        # A model margins the pool as a whole: no part of its requirement belongs to one position.
+        ours = None if pool.model else float(margin.leg_maintenance(pool, leg, notional)[0])
+        if ours is not None and not mode.fee_in_reported_maintenance:
             ours -= float(pool.legs.fee_on_notional_fraction[leg] * notional[0])
         asset = pool.assets.assets[int(pool.legs.asset_index[leg])]
         label = pool.legs.symbols[leg]
         rows += _row(pool.id, f"{label} maintenance", asset, ours, report.maintenance_native)
-        if pool.legs.initial_known[leg]:
+        if pool.legs.initial_known[leg] and not pool.model:
             initial = float(pool.legs.initial_fraction[leg] * notional[0] + pool.legs.initial_constant[leg])
             rows += _row(pool.id, f"{label} initial", asset, initial, report.initial_native)
         profit = float(margin.leg_profit(pool, leg, now)[0])

@@ -62,7 +62,7 @@ def _status(pool: MarginPool, equity: float, maintenance: float, initial: float 
 
 
 def _state(pool: MarginPool, equity: float, maintenance: float) -> str:
-    if not pool.legs.count and maintenance == 0.0:
+    if pool.is_flat and maintenance == 0.0:
         return "flat" if equity >= 0 else "liquidatable"
     if equity <= maintenance:
         return "liquidatable"
@@ -75,4 +75,10 @@ def _gross_notional_usd(pool: MarginPool) -> float:
         asset = int(pool.legs.asset_index[leg])
         value = float(margin.leg_notional(pool, leg, np.ones(1))[0])
         total += value * float(pool.assets.price_unit[asset]) * pool.unit_usd
+    options = pool.options
+    for k in range(options.count):
+        # Coins times index in the quote asset; an inverse option is worth its coins at the coin's own price.
+        asset = int(options.asset_index[k])
+        size = abs(float(options.quantity[k])) * (1.0 if options.inverse[k] else float(options.index[k]))
+        total += size * float(pool.assets.price_unit[asset]) * pool.unit_usd
     return total

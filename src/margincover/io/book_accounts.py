@@ -237,6 +237,8 @@ def _position(row: PositionTable) -> Position:
         mark_price=row.mark_price,
         maintenance_fraction=row.maintenance_fraction,
         maintenance_deduction_native=row.maintenance_deduction,
+        implied_volatility=row.implied_volatility,
+        forward_price=row.forward_price,
         reported=_report(row),
     )
 

@@ -170,6 +170,8 @@ def _market(
             asset_usd=table.market.asset_usd,
             funding_per_hour=table.market.funding_per_hour,
             volatility_annual=table.market.volatility_annual,
+            implied_volatility=table.market.implied_volatility,
+            forwards=table.market.forwards,
         )
     except InputError as error:
         problems.append(error.located(source=source))

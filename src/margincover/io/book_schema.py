@@ -64,6 +64,12 @@ class PositionTable(_Table):
     maintenance_deduction: NonNegative | None = Field(
         None, description="Maintenance deduction that the venue served, in the settle asset."
     )
+    implied_volatility: Annotated[float, Limits(above=0.0, most=10.0)] | None = Field(
+        None, description="Options only: mark volatility (0.6 is 60 %); else market.implied_volatility is used."
+    )
+    forward_price: Positive | None = Field(
+        None, description="Options only: the venue's underlying price of the expiry; else market.forwards is used."
+    )
     reported: PositionReportTable | None = Field(None, description="What the venue itself says of the position.")
 
 
@@ -146,6 +152,13 @@ class MarketTable(_Table):
     )
     volatility_annual: dict[Text, Annotated[float, Limits(above=0.0, most=20.0)]] = Field(
         default_factory=dict, description="Annual volatility by factor (0.6 is 60 %)."
+    )
+    implied_volatility: dict[Text, Annotated[float, Limits(above=0.0, most=10.0)]] = Field(
+        default_factory=dict, description="Implied annual volatility of an option (0.6 is 60 %); keys as in marks."
+    )
+    forwards: dict[Text, Positive] = Field(
+        default_factory=dict,
+        description="Forward of an option's expiry in its quote asset; keys as in marks, or BASE-YYMMDD.",
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from margincover.errors import InputError
 from margincover.model.account import Account
+from margincover.model.announcement import FutureRules
 from margincover.model.instrument import Instrument
 from margincover.model.market import MarketState
 from margincover.model.rules import Rulebook, TierTable
@@ -86,6 +87,8 @@ class Book:
     instruments : mapping (venue, symbol as written in the book) -> Instrument
     market : MarketState
     rulebooks : mapping venue -> Rulebook
+    future_rules : tuple of FutureRules
+        What will be in force at the dates after ``as_of`` on which a rule of these venues changes.
     tier_overrides : mapping instrument id -> TierTable
         Live tables that the book carries; they win over the packaged ones.
     tolerance : Tolerance
@@ -102,6 +105,7 @@ class Book:
     instruments: Mapping[tuple[str, str], Instrument]
     market: MarketState
     rulebooks: Mapping[str, Rulebook]
+    future_rules: tuple[FutureRules, ...] = ()
     tolerance: Tolerance = field(default_factory=Tolerance)
     tier_overrides: Mapping[str, TierTable] = field(default_factory=dict)
     reserves: tuple[Reserve, ...] = ()

@@ -10,12 +10,26 @@ from types import MappingProxyType
 
 from margincover.errors import InputError, StaleDataError
 
+MAX_IMPLIED_VOLATILITY = 10.0
+
 
 def _positive(name: str, prices: Mapping[str, float]) -> Mapping[str, float]:
     for key, price in prices.items():
         if not (math.isfinite(price) and price > 0):
             raise InputError(f"was {price}", field=f"{name}.{key}", allowed="a finite number > 0")
     return MappingProxyType(dict(prices))
+
+
+def _implied(volatilities: Mapping[str, float]) -> Mapping[str, float]:
+    for key, volatility in volatilities.items():
+        # No listed option is marked above 1,000 %; a larger figure is a percentage.
+        if not (math.isfinite(volatility) and 0.0 < volatility <= MAX_IMPLIED_VOLATILITY):
+            raise InputError(
+                f"was {volatility}",
+                field=f"market.implied_volatility.{key}",
+                allowed=f"a fraction above 0, at most {MAX_IMPLIED_VOLATILITY:g} (0.6 is 60 %)",
+            )
+    return MappingProxyType(dict(volatilities))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +50,11 @@ class MarketState:
         Perpetual funding as a fraction of notional per hour, > 0 means longs pay; keys as in ``marks``.
     volatility_annual : mapping of str to float
         Stated annual volatility by factor, overriding a generator's own level.
+    implied_volatility : mapping of str to float
+        Implied annual volatility of an option as a fraction (0.6 is 60 %), keys as in ``marks``.
+    forwards : mapping of str to float
+        Forward of an option's expiry in its quote asset: keys as in ``marks``, or ``BASE-YYMMDD`` for all options of a
+        coin and day.
 
     Raises
     ------
@@ -49,6 +68,8 @@ class MarketState:
     asset_usd: Mapping[str, float] = field(default_factory=dict)
     funding_per_hour: Mapping[str, float] = field(default_factory=dict)
     volatility_annual: Mapping[str, float] = field(default_factory=dict)
+    implied_volatility: Mapping[str, float] = field(default_factory=dict)
+    forwards: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.observed_at > self.as_of:
@@ -60,6 +81,8 @@ class MarketState:
         object.__setattr__(self, "marks", _positive("market.marks", self.marks))
         object.__setattr__(self, "asset_usd", _positive("market.asset_usd", self.asset_usd))
         object.__setattr__(self, "volatility_annual", _positive("market.volatility_annual", self.volatility_annual))
+        object.__setattr__(self, "forwards", _positive("market.forwards", self.forwards))
+        object.__setattr__(self, "implied_volatility", _implied(self.implied_volatility))
         for key, rate in self.funding_per_hour.items():
             # Venues cap funding at 4 % per hour or below; a larger figure is a percent or an annual rate.
             if not (math.isfinite(rate) and abs(rate) <= 0.04):
@@ -89,3 +112,15 @@ class MarketState:
         """Return perpetual funding per hour of an instrument, None when the market has none."""
         found = self.funding_per_hour.get(instrument_id)
         return found if found is not None else self.funding_per_hour.get(symbol)
+
+    def option_volatility(self, *, instrument_id: str, symbol: str) -> float | None:
+        """Return the implied volatility of an option, None when the market has none."""
+        found = self.implied_volatility.get(instrument_id)
+        return found if found is not None else self.implied_volatility.get(symbol)
+
+    def forward(self, *, instrument_id: str, symbol: str, base: str, expiry: datetime) -> float | None:
+        """Return the forward of an option's expiry, None when the market has none."""
+        for key in (instrument_id, symbol, f"{base}-{expiry:%y%m%d}"):
+            if key in self.forwards:
+                return self.forwards[key]
+        return None

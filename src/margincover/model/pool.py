@@ -6,11 +6,13 @@ The pool is what is liquidated, so it is what is measured.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from margincover.model.option_table import OptionTable
+from margincover.model.pool_model import PoolModel
 from margincover.model.rules import TickRule
 from margincover.numeric.arrays import IndexVector, Vector
 
@@ -51,6 +53,12 @@ class LegTable:
         Cost as a fraction of notional per hour, > 0 is paid by the leg, whatever its side.
     tick : Vector [leg]
         0 where not known.
+    bases, quotes, products : tuple of str [leg]
+        Underlying coin, quote asset and product line.
+    years : Vector [leg]
+        Time to expiry of a dated future in years of 365 days at ``as_of``; 0 for a perpetual.
+    leverage : Vector [leg]
+        Leverage chosen at the venue; 0 where it was not stated.
     """
 
     instrument_ids: tuple[str, ...]
@@ -74,6 +82,11 @@ class LegTable:
     initial_known: NDArray[np.bool_]
     funding_per_hour: Vector
     tick: Vector
+    bases: tuple[str, ...]
+    quotes: tuple[str, ...]
+    products: tuple[str, ...]
+    years: Vector
+    leverage: Vector
 
     @property
     def count(self) -> int:
@@ -137,6 +150,10 @@ class MarginPool:
         Equity / maintenance at which the pool counts as called, > 1.
     open_order_initial : float
         Initial margin of resting orders beyond the positions', in the pool's unit.
+    options : OptionTable
+        Options; only pools with a model hold any.
+    model : PoolModel or None
+        Rule of the account where tiers and haircuts alone do not say it; None means that ``legs`` and ``assets`` do.
     """
 
     id: str
@@ -154,6 +171,13 @@ class MarginPool:
     tick_rule: TickRule
     open_order_initial: float = 0.0
     notes: tuple[str, ...] = ()
+    options: OptionTable = field(default_factory=OptionTable.empty)
+    model: PoolModel | None = None
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the pool holds no position."""
+        return not self.legs.count and not self.options.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

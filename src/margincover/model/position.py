@@ -66,6 +66,9 @@ class Position:
         What the venue served for this position; overrides the tier table when given.
     reported : PositionReport or None
         What the venue itself says of the position.
+    implied_volatility, forward_price : float or None
+        Options only: mark volatility (0.6 is 60 %) and forward of the expiry seen with the position; None means that
+        the book's market supplies them.
     """
 
     symbol: str
@@ -79,6 +82,8 @@ class Position:
     maintenance_fraction: float | None = None
     maintenance_deduction_native: float | None = None
     reported: PositionReport | None = None
+    implied_volatility: float | None = None
+    forward_price: float | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.contracts) or self.contracts == 0:
@@ -89,6 +94,8 @@ class Position:
         _finite("isolated_collateral", self.isolated_collateral_native)
         _finite("maintenance_fraction", self.maintenance_fraction, minimum=0.0)
         _finite("maintenance_deduction", self.maintenance_deduction_native, minimum=0.0)
+        _finite("implied_volatility", self.implied_volatility, above=0.0)
+        _finite("forward_price", self.forward_price, above=0.0)
         isolated = self.margin_mode is MarginMode.ISOLATED
         if isolated != (self.isolated_collateral_native is not None):
             raise InputError(

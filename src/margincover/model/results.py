@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from margincover.model.announcement import RuleAnnouncement
 from margincover.model.explain import ExplainNode
 from margincover.model.provenance import Provenance
 from margincover.numeric.arrays import PoolPath, PoolPathIndex, Vector
@@ -45,6 +46,9 @@ class PathSummary:
     liquidation_step, margin_call_step : PoolPathIndex [pool, path]
         First step (1, 2, ...) in which the level was touched; 0 when touched at the start, -1 for never.
     tails : tuple of TailRecord [pool]
+    table_error : tuple of float [pool]
+        Of pools with a model, which are followed by tables of their rule: the largest difference among the states that
+        were priced exactly as well, as a share of the maintenance there. 0 for the others.
     fan_equity, fan_maintenance : array [step + 1, pool, path]
         The first paths of the run, kept whole for pictures.
     """
@@ -60,6 +64,7 @@ class PathSummary:
     liquidation_step: PoolPathIndex
     margin_call_step: PoolPathIndex
     tails: tuple[TailRecord, ...]
+    table_error: tuple[float, ...]
     fan_equity: NDArray[np.float64]
     fan_maintenance: NDArray[np.float64]
 
@@ -149,11 +154,12 @@ class PoolStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusResult:
-    """All pools at ``as_of``, worst first."""
+    """All pools at ``as_of``, worst first; ``announcements`` are changes of rules that are already known."""
 
     pools: tuple[PoolStatus, ...]
     reconciliation: tuple[Reconciliation, ...]
     provenance: Provenance
+    announcements: tuple[RuleAnnouncement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,25 +223,3 @@ class CoverageResult:
     reconciliation: tuple[Reconciliation, ...]
     provenance: Provenance
     paths: PathSummary = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpotGrid:
-    """Coverage ratio (equity / maintenance) of every pool at common moves of all coins.
-
-    ``coverage_ratios`` [pool][move]; None where there is no requirement.
-    """
-
-    move_fractions: tuple[float, ...]
-    pool_ids: tuple[str, ...]
-    coverage_ratios: tuple[tuple[float | None, ...], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WhatIfResult:
-    """A book before and after trades and transfers that were tried."""
-
-    before: StatusResult
-    after: StatusResult
-    grid_before: SpotGrid
-    grid_after: SpotGrid

@@ -49,6 +49,21 @@ class ClosingFee(Enum):
     NONE = "none"
     TAKER_ON_NOTIONAL = "taker_on_notional"  # notional at the mark x taker fee, whatever maintenance is based on
     TAKER_AT_BANKRUPTCY = "taker_at_bankruptcy"  # entry value x (1 -/+ 1/leverage) x taker fee
+    TAKER_ON_ENTRY_PLUS_INITIAL = "taker_on_entry_plus_initial"  # entry value x (1 + 1/leverage) x taker fee
+
+
+class MaintenanceScale(Enum):
+    """What a maintenance rate multiplies."""
+
+    VALUE = "value"
+    VALUE_OVER_LEVERAGE = "value_over_leverage"  # the rate is a share of value / leverage (HTX's adjust factor)
+
+
+class ModelFor(Enum):
+    """Which pools of a mode its model margins."""
+
+    ALL = "all"
+    OPTIONS = "options"  # pools that hold options; tiers and haircuts say the rest
 
 
 class TickRule(Enum):
@@ -57,6 +72,8 @@ class TickRule(Enum):
     NONE = "none"
     ONE_TICK_TOWARD_MARK_ISOLATED = "one_tick_toward_mark_isolated"
     ROUND_AWAY_FROM_BANKRUPTCY = "round_toward_mark"  # rounded to the tick on the mark's side
+    FROZEN_REQUIREMENT = "frozen_requirement"  # mark - headroom / quantity: maintenance held at its present size
+    FEE_SET_ASIDE_ISOLATED = "fee_set_aside_isolated"  # root of the margin less the closing fee posted with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +91,9 @@ class MarginTier:
 class TierTable:
     """Tier table of one symbol or family.
 
+    ``first_tiers_only`` says that the venue has higher tiers than these, at rates that are not known: a position above
+    the last cap is refused. Without it the last rate goes on above the last cap.
+
     Raises
     ------
     RulebookError
@@ -87,6 +107,7 @@ class TierTable:
     tiers: tuple[MarginTier, ...]
     source: str = ""
     complete: bool = True
+    first_tiers_only: bool = False
 
     def __post_init__(self) -> None:
         if not self.tiers:
@@ -206,6 +227,21 @@ class ModeRule:
     haircut_collateral : bool
     confidence : str
         CONFIRMED, INFERRED, SECONDARY or UNCONFIRMED, with the reason in ``notes``.
+    model : str
+        Name of the rule in ``venues.models`` that margins the account's pools where tiers and haircuts alone do not say
+        it (options, scan grids, portfolio margin); empty where they do.
+    model_for : ModelFor
+        Which of those pools; ``OPTIONS`` leaves pools without options to tiers and haircuts.
+    unit : str
+        Unit of a pool of the whole account: ``USD``, or the asset in which the venue values the account.
+    initial_closing_fee : ClosingFee or None
+        Closing fee inside initial margin where it differs from that of maintenance; None means the same one. Counts
+        only with ``closing_fee_in_initial``.
+    maintenance_scale : MaintenanceScale
+        What the maintenance rate multiplies; with ``VALUE_OVER_LEVERAGE`` a position needs its leverage.
+    funding_in_maintenance_hours : float
+        Hours of the market's funding that stand inside the maintenance rate; 0 where funding does not enter it. Signed
+        for a long, as the venue's figures confirm; by its size for a short, which is never below the venue's.
     """
 
     name: str
@@ -225,6 +261,12 @@ class ModeRule:
     confidence: str
     source: str
     notes: str = ""
+    model: str = ""
+    model_for: ModelFor = ModelFor.ALL
+    unit: str = "USD"
+    initial_closing_fee: ClosingFee | None = None
+    maintenance_scale: MaintenanceScale = MaintenanceScale.VALUE
+    funding_in_maintenance_hours: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +274,10 @@ class Product:
     """How a product line's symbols read and what its contracts are.
 
     ``symbol_pattern`` is a regular expression with the groups ``base`` and, where they vary, ``quote`` and
-    ``expiry``; ``multipliers`` maps a base (or ``"*"``) to units per contract.
+    ``expiry``; ``multipliers`` maps a base (or ``"*"``) to units per contract. An option product (``kind = "option"``)
+    has the groups ``expiry``, ``strike`` and ``right`` (C or P) as well, its multiplier counts base coins whatever it
+    settles in, and it has no tiers. An empty ``tier_key`` means that no tier table exists: only modes with a model may
+    hold such a product.
     """
 
     id: str
@@ -247,6 +292,12 @@ class Product:
     tier_key: str
     ticks: Mapping[str, float] = field(default_factory=dict)
     maintenance_of_initial_fraction: float | None = None
+    kind: str = ""
+
+    @property
+    def is_option(self) -> bool:
+        """Whether the product is an option."""
+        return self.kind == "option"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

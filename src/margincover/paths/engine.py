@@ -7,7 +7,7 @@ depends on the seed alone, not on how blocks are grouped into chunks or on the n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,7 +21,8 @@ from margincover.model.results import PathSummary
 from margincover.model.scenario import ScenarioGenerator
 from margincover.numeric.arrays import Vector
 from margincover.paths import reference, tails
-from margincover.paths.follow import Follower, bridge_key
+from margincover.paths.follow import Follower, JointState, PoolState, bridge_key
+from margincover.paths.modelled import Followed, ModelledPool
 from margincover.paths.program import compile_pool
 from margincover.units import SECONDS_PER_HOUR
 
@@ -62,6 +63,7 @@ class PathSettings:
 
 Progress = Callable[[int, int], None]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
+_State = PoolState | JointState | Followed
 
 
 def simulate(
@@ -132,15 +134,32 @@ class _Run:
         self.hours = info.step_s / SECONDS_PER_HOUR
         self.loading: Vector = info.loading
         self.programs = [compile_pool(pool, info.factors) for pool in pools]
+        keys = [bridge_key(settings.seed, pool.id) for pool in pools]
+        # Pools of tiers and haircuts are followed by the kernels, pools with a model by tables of their rule.
+        self.plain = [row for row, pool in enumerate(pools) if pool.model is None]
+        self.modelled = {
+            row: ModelledPool(
+                pool,
+                self.programs[row],
+                key=keys[row],
+                loading=info.loading,
+                hours=self.hours,
+                horizon=self.horizon,
+                n_steps=self.n_steps,
+            )
+            for row, pool in enumerate(pools)
+            if pool.model is not None
+        }
+        self.table_error = [0.0] * len(pools)
         self.follower = Follower(
-            self.programs,
-            keys=[bridge_key(settings.seed, pool.id) for pool in pools],
+            [self.programs[row] for row in self.plain],
+            keys=[keys[row] for row in self.plain],
             loading=info.loading,
             hours=self.hours,
             horizon=self.horizon,
             n_paths=BLOCK_PATHS,
         )
-        self.nothing_owed = [not pool.legs.count and bool((pool.assets.balance_native >= 0.0).all()) for pool in pools]
+        self.nothing_owed = [pool.is_flat and bool((pool.assets.balance_native >= 0.0).all()) for pool in pools]
         tail_rows = int(np.ceil(settings.tolerance * self.n_blocks * BLOCK_PATHS)) + 1
         self.collectors = [tails.TailCollector(tail_rows) for _ in pools]
         shape = (len(pools), self.n_blocks * BLOCK_PATHS)
@@ -159,8 +178,13 @@ class _Run:
         block = self.generator.block(seed=self.settings.seed, number=number, n_steps=self.n_steps, n_paths=BLOCK_PATHS)
         first = number * BLOCK_PATHS
         part = slice(first, first + BLOCK_PATHS)
-        states = self.follower.follow(block, first_path=first)
-        for row, (program, state) in enumerate(zip(self.programs, states, strict=True)):
+        plain = self.follower.follow(block, first_path=first) if self.plain else []
+        states: dict[int, _State] = dict(zip(self.plain, plain, strict=True))
+        for row, pool in self.modelled.items():
+            followed = states[row] = pool.follow(block, first_path=first)
+            self.table_error[row] = max(self.table_error[row], followed.table_error)
+        for row, state in states.items():
+            program = self.programs[row]
             self.maximum[row, part] = state.maximum
             self.maximum_step[row, part], self.liquidation_step[row, part], self.call_step[row, part] = state.passage
             if self.nothing_owed[row]:
@@ -170,19 +194,26 @@ class _Run:
             collector.add(
                 tails.candidates(
                     program, block, self.maximum[row, part], self.maximum_step[row, part], collector.threshold, first,
-                    self.hours,
+                    self.hours, state if isinstance(state, Followed) else None,
                 )
             )  # fmt: skip
         if number < _FAN_BLOCKS:
-            self.fans[number] = self._fan(np.exp(block.close_log[: self.horizon]))
+            self.fans[number] = self._fan(np.exp(block.close_log[: self.horizon]), states)
 
-    def _fan(self, close: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _fan(
+        self, close: NDArray[np.float64], states: Mapping[int, _State]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return equity and maintenance [step + 1, pool, path] of one block, up to the horizon."""
         n_paths = close.shape[2]
         nodes = np.concatenate([np.ones((1, *close.shape[1:])), close])
         equity = np.empty((nodes.shape[0], len(self.pools), n_paths))
         maintenance = np.empty_like(equity)
         for row, (pool, program) in enumerate(zip(self.pools, self.programs, strict=True)):
+            followed = states[row]
+            if isinstance(followed, Followed):
+                maintenance[:, row] = followed.node_maintenance[: nodes.shape[0]]
+                equity[:, row] = maintenance[:, row] - followed.node_shortfall[: nodes.shape[0]]
+                continue
             # The size is spelt out: a flat pool has no factor, and -1 cannot be inferred from nothing.
             flat_shape = (program.n_factors, nodes.shape[0] * n_paths)
             own = nodes[:, program.factor].transpose(1, 0, 2).reshape(flat_shape)
@@ -208,9 +239,10 @@ class _Run:
             liquidation_step=_read_only(self.liquidation_step),
             margin_call_step=_read_only(self.call_step),
             tails=tuple(
-                tails.tail_record(pool, collector.states(), self.loading[program.factor])
+                tails.tail_record(pool, collector.states(), self.loading[program.factor], self.hours)
                 for pool, program, collector in zip(self.pools, self.programs, self.collectors, strict=True)
             ),
+            table_error=tuple(self.table_error),
             fan_equity=np.concatenate([self.fans[n][0] for n in range(n_fan)], axis=2),
             fan_maintenance=np.concatenate([self.fans[n][1] for n in range(n_fan)], axis=2),
         )

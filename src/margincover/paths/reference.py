@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from margincover.model.pool import MarginPool
 from margincover.model.scenario import ScenarioBlock
 from margincover.numeric.arrays import Vector
+from margincover.paths.expiry import settled
+from margincover.units import HOURS_PER_DAY
 from margincover.venues import margin
 
 _MASK = (1 << 64) - 1
@@ -33,17 +35,34 @@ def hash_exponential(key: int, step: int, path: int) -> float:
 
 
 def evaluate_step(
-    pool: MarginPool, ratio: NDArray[np.float64], paid: NDArray[np.float64]
+    pool: MarginPool, ratio: NDArray[np.float64], paid: NDArray[np.float64], elapsed_days: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return shortfall and maintenance [path] at ratios [pool factor, path] with funding ``paid`` [asset, path]."""
-    n_paths = ratio.shape[1]
-    leg_ratio = ratio[pool.legs.factor_index] if pool.legs.count else np.ones((0, n_paths))
-    asset_ratio = np.ones((pool.assets.count, n_paths))
-    for asset, factor in enumerate(pool.assets.factor_index):
-        if factor >= 0:
-            asset_ratio[asset] = ratio[factor]
-    equity, maintenance, _ = margin.evaluate_legs(pool, leg_ratio, asset_ratio, -paid)
+    """Return shortfall and maintenance [path] at ratios [pool factor, path].
+
+    Parameters
+    ----------
+    paid : array [asset, path]
+        Funding paid since ``as_of``, less what expired options have paid.
+    elapsed_days : float
+        Time since ``as_of``; an option that has expired by then counts only in ``paid``.
+    """
+    equity, maintenance, _ = margin.evaluate_pool(
+        pool, ratio, received_native=-paid, elapsed_days=elapsed_days, settle_expired=False
+    )
     return maintenance - equity, maintenance
+
+
+def evaluate_rows(
+    pool: MarginPool, ratio: NDArray[np.float64], paid: NDArray[np.float64], elapsed_days: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return shortfall and maintenance [path] where each path stands at a time of its own, ``elapsed_days`` [path]."""
+    if not pool.options.count:
+        return evaluate_step(pool, ratio, paid)
+    shortfall, maintenance = np.empty(ratio.shape[1]), np.empty(ratio.shape[1])
+    for elapsed in np.unique(elapsed_days):
+        rows = np.flatnonzero(elapsed_days == elapsed)
+        shortfall[rows], maintenance[rows] = evaluate_step(pool, ratio[:, rows], paid[:, rows], float(elapsed))
+    return shortfall, maintenance
 
 
 def funding_paid(pool: MarginPool, ratio: NDArray[np.float64], hours: float) -> NDArray[np.float64]:
@@ -71,6 +90,9 @@ def run_pool(
     call = pool.margin_call_coverage_ratio - 1.0
     ratio = np.ones((len(pool.factors), n_paths))
     paid = np.zeros((pool.assets.count, n_paths))
+    closes = np.exp(block.close_log[:, factor])
+    # What expired options have paid by each step; nothing in a pool without options.
+    received = settled(pool, np.concatenate([np.ones((1, *closes.shape[1:])), closes]), hours=hours)
     before, required = evaluate_step(pool, ratio, paid)
     slope_before = slope(pool, ratio, paid)
     maximum = before.copy()
@@ -80,9 +102,10 @@ def run_pool(
     for t in range(n_steps):
         paid = paid + funding_paid(pool, ratio, hours)
         ratio = np.exp(block.close_log[t, factor])
+        net, elapsed = paid - received[t + 1], (t + 1) * hours / HOURS_PER_DAY
         if several:
-            after, required_after = evaluate_step(pool, ratio, paid)
-            slope_after = slope(pool, ratio, paid)
+            after, required_after = evaluate_step(pool, ratio, net, elapsed)
+            slope_after = slope(pool, ratio, net, elapsed)
             move = 0.5 * (slope_after + slope_before) * np.sqrt(block.step_variance[t, factor])
             b = loading[factor][:, None]
             variance = (b * move).sum(axis=0) ** 2 + ((1 - b**2) * move**2).sum(axis=0)
@@ -92,9 +115,13 @@ def run_pool(
             is_called = top >= -call * np.maximum(required, required_after)
             before, required, slope_before = after, required_after, slope_after
         else:
-            at_low, required_low = evaluate_step(pool, np.exp(block.low_log[t, factor]), paid)
-            at_high, required_high = evaluate_step(pool, np.exp(block.high_log[t, factor]), paid)
+            at_low, required_low = evaluate_step(pool, np.exp(block.low_log[t, factor]), net, elapsed)
+            at_high, required_high = evaluate_step(pool, np.exp(block.high_log[t, factor]), net, elapsed)
             top = np.maximum(at_low, at_high)
+            if pool.model is not None:
+                # Options can be worst between low and high; both ends of the step are looked at as well.
+                after, _ = evaluate_step(pool, ratio, net, elapsed)
+                top, before = np.maximum(top, np.maximum(before, after)), after
             is_called = (at_low >= -call * required_low) | (at_high >= -call * required_high)
         if t < horizon:
             maximum_step = np.where(top > maximum, t + 1, maximum_step).astype(np.int32)
@@ -104,12 +131,22 @@ def run_pool(
     return maximum, maximum_step, liquidation, called
 
 
-def slope(pool: MarginPool, ratio: NDArray[np.float64], paid: NDArray[np.float64]) -> NDArray[np.float64]:
+def slope(
+    pool: MarginPool, ratio: NDArray[np.float64], paid: NDArray[np.float64], elapsed_days: float = 0.0
+) -> NDArray[np.float64]:
     """Return the derivative of the shortfall by log factor, [factor, path], by central differences."""
+    return slope_rows(pool, ratio, paid, np.full(ratio.shape[1], elapsed_days))
+
+
+def slope_rows(
+    pool: MarginPool, ratio: NDArray[np.float64], paid: NDArray[np.float64], elapsed_days: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return ``slope`` where each path stands at a time of its own, ``elapsed_days`` [path]."""
     change = np.zeros_like(ratio)
     for f in range(ratio.shape[0]):
         up, down = ratio.copy(), ratio.copy()
         up[f] *= math.exp(_BUMP)
         down[f] *= math.exp(-_BUMP)
-        change[f] = (evaluate_step(pool, up, paid)[0] - evaluate_step(pool, down, paid)[0]) / (2.0 * _BUMP)
+        above = evaluate_rows(pool, up, paid, elapsed_days)[0]
+        change[f] = (above - evaluate_rows(pool, down, paid, elapsed_days)[0]) / (2.0 * _BUMP)
     return change

@@ -18,7 +18,9 @@ from margincover.model.results import TailRecord
 from margincover.model.scenario import ScenarioBlock
 from margincover.numeric.arrays import Vector
 from margincover.paths import reference
+from margincover.paths.modelled import Followed
 from margincover.paths.program import PoolProgram
+from margincover.units import HOURS_PER_DAY
 
 Array = NDArray[np.float64]
 
@@ -28,8 +30,9 @@ class TailStates:
     """Market of some paths around their maximum; every array has path last.
 
     ``after`` and ``before`` [factor, path] are the ratios at the end and the start of the step of the maximum,
-    ``paid_after`` and ``paid_before`` [asset, path] the funding paid by then, ``deviation`` [factor, path] the standard
-    deviation inside the step; ``step`` [path] is 0 where the maximum is the start.
+    ``paid_after`` and ``paid_before`` [asset, path] the funding paid by then, ``received_after`` and
+    ``received_before`` what options have settled by then, ``deviation`` [factor, path] the standard deviation inside
+    the step; ``step`` [path] is 0 where the maximum is the start.
     """
 
     path: NDArray[np.int64]
@@ -39,6 +42,8 @@ class TailStates:
     before: Array
     paid_after: Array
     paid_before: Array
+    received_after: Array
+    received_before: Array
     deviation: Array
 
     def take(self, rows: NDArray[np.int64]) -> TailStates:
@@ -95,6 +100,7 @@ def candidates(
     threshold: float,
     first_path: int,
     hours: float,
+    followed: Followed | None = None,
 ) -> TailStates:
     """Return the states of those paths of a block whose maximum is not below ``threshold``.
 
@@ -104,6 +110,8 @@ def candidates(
         Only what the candidates need of it is turned into ratios.
     maximum : Array [path]
     maximum_step : array [path]
+    followed : Followed or None
+        Of a pool with a model: funding and settlements are taken from it.
     """
     rows = np.flatnonzero(maximum >= threshold)
     step = maximum_step[rows]
@@ -111,7 +119,13 @@ def candidates(
     last = np.maximum(step - 1, 0)
     after = np.where(step > 0, np.exp(block.close_log[last, factor, rows]), 1.0)
     before = np.where(step > 1, np.exp(block.close_log[np.maximum(step - 2, 0), factor, rows]), 1.0)
-    paid_after, paid_before = _paid(program, block.close_log, rows, step, hours)
+    if followed is None:
+        paid_after, paid_before = _paid(program, block.close_log, rows, step, hours)
+        received_after, received_before = np.zeros_like(paid_after), np.zeros_like(paid_after)
+    else:
+        earlier = np.maximum(step - 1, 0)
+        paid_after, paid_before = followed.paid[step, :, rows].T, followed.paid[earlier, :, rows].T
+        received_after, received_before = followed.received[step, :, rows].T, followed.received[earlier, :, rows].T
     return TailStates(
         path=(rows + first_path).astype(np.int64),
         maximum=maximum[rows],
@@ -120,6 +134,8 @@ def candidates(
         before=before,
         paid_after=paid_after,
         paid_before=paid_before,
+        received_after=received_after,
+        received_before=received_before,
         deviation=np.sqrt(block.step_variance[last, factor, rows]),
     )
 
@@ -142,42 +158,59 @@ def _paid(
     return total[step, :, at].T.copy(), total[np.maximum(step - 1, 0), :, at].T.copy()
 
 
-def tail_record(pool: MarginPool, states: TailStates, loading: Vector) -> TailRecord:
+def tail_record(pool: MarginPool, states: TailStates, loading: Vector, hours: float) -> TailRecord:
     """Return the contributions of the tail of one pool.
 
     Notes
     -----
     For each factor alone: the change of the shortfall when it stands where it stood at the nearer, larger end of the
     step of the maximum. What the inside of the step adds beyond that end is split by the factors' shares of the local
-    variance. Collateral haircuts and tiers make factors interact: that part is the remainder, stated and not hidden.
+    variance. Collateral haircuts and tiers make factors interact, and options age and expire: that part is the
+    remainder, stated and not hidden.
     """
     n_factors, n_rows = len(pool.factors), states.path.size
     result = np.zeros((n_rows, n_factors + 2))
     if not n_rows:
         return TailRecord(path=states.path, maximum=states.maximum, contribution=result)
     nothing = np.zeros_like(states.paid_after)
-    start = reference.evaluate_step(pool, np.ones((n_factors, n_rows)), nothing)[0]
-    later = reference.evaluate_step(pool, states.after, states.paid_after)[0]
-    earlier = reference.evaluate_step(pool, states.before, states.paid_before)[0]
-    node = np.where(later >= earlier, states.after, states.before)
-    paid = np.where(later >= earlier, states.paid_after, states.paid_before)
-    level = np.maximum(later, earlier)
+    ones = np.ones((n_factors, n_rows))
+    start = reference.evaluate_step(pool, ones, nothing)[0]
+    node, paid, received, level, days = _larger_end(pool, states, hours)
+    unmoved = reference.evaluate_rows(pool, ones, nothing, days)[0]
     for f in range(n_factors):
-        alone = np.ones((n_factors, n_rows))
+        alone = ones.copy()
         alone[f] = node[f]
-        result[:, f] = reference.evaluate_step(pool, alone, nothing)[0] - start
-    unpaid = reference.evaluate_step(pool, node, nothing)[0]
+        result[:, f] = reference.evaluate_rows(pool, alone, nothing, days)[0] - unmoved
+    unpaid = reference.evaluate_rows(pool, node, -received, days)[0]
     result[:, n_factors] = level - unpaid
     result[:, n_factors + 1] = unpaid - start - result[:, :n_factors].sum(axis=1)
-    inside = (states.maximum - level) * _variance_shares(pool, node, paid, states.deviation, loading)
-    result[:, :n_factors] += inside.T
+    shares = _variance_shares(pool, node, paid - received, days, states.deviation, loading)
+    result[:, :n_factors] += ((states.maximum - level) * shares).T
     result[states.step == 0] = 0.0
     return TailRecord(path=states.path, maximum=states.maximum, contribution=result)
 
 
-def _variance_shares(pool: MarginPool, node: Array, paid: Array, deviation: Array, loading: Vector) -> Array:
+def _larger_end(pool: MarginPool, states: TailStates, hours: float) -> tuple[Array, Array, Array, Array, Array]:
+    """Return ratios, funding paid, settlements, shortfall and days at the end of the step with the larger shortfall."""
+    ends = (
+        (states.after, states.paid_after, states.received_after, states.step),
+        (states.before, states.paid_before, states.received_before, np.maximum(states.step - 1, 0)),
+    )
+    days = [np.asarray(end[3] * hours / HOURS_PER_DAY, dtype=np.float64) for end in ends]
+    later, earlier = (
+        reference.evaluate_rows(pool, ratio, paid - received, at)[0]
+        for (ratio, paid, received, _), at in zip(ends, days, strict=True)
+    )
+    is_later = later >= earlier
+    node, paid, received = (np.where(is_later, ends[0][k], ends[1][k]) for k in range(3))
+    return node, paid, received, np.maximum(later, earlier), np.where(is_later, days[0], days[1])
+
+
+def _variance_shares(
+    pool: MarginPool, node: Array, net: Array, days: Array, deviation: Array, loading: Vector
+) -> Array:
     """Return the share of each factor in the local variance of the shortfall, [factor, path]; they sum to 1."""
-    move = reference.slope(pool, node, paid) * deviation
+    move = reference.slope_rows(pool, node, net, days) * deviation
     own = loading[:, None]
     parts = own * move * (own * move).sum(axis=0) + (1.0 - own**2) * move**2
     total = parts.sum(axis=0)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 from margincover.model.results import CoverageResult
 from margincover.report.page import coverage_page
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 _TEMPLATES = "report/templates"
 
@@ -29,11 +34,26 @@ def coverage_html(result: CoverageResult) -> str:
     InputError
         If a figure is NaN or infinite, or a probability is not one.
     """
-    # Imported here: a terminal run needs neither the template engine nor 5 MB of JavaScript.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    # Imported here: a terminal run needs no template engine.
     from markupsafe import Markup
 
     page = coverage_page(result)
+    environment = page_environment()
+    figures = {figure.id: {"data": figure.data, "layout": figure.layout} for figure in page.figures}
+    return environment.get_template("report.html.j2").render(
+        page=page,
+        css=source_of(environment, "report.css"),
+        script=source_of(environment, "report.js"),
+        # Marked safe: the text is our own encoding, in which no "<" is left.
+        figures=Markup(script_json(figures)),
+        plotly_js=Markup(plotly_js() if figures else ""),
+    )
+
+
+def page_environment() -> Environment:
+    """Return the environment of the packaged templates: escapes all text, and fails on a name that is not given."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("margincover", _TEMPLATES),
         autoescape=True,
@@ -42,17 +62,16 @@ def coverage_html(result: CoverageResult) -> str:
         lstrip_blocks=True,
     )
     environment.filters["unbroken"] = unbroken
+    return environment
+
+
+def source_of(environment: Environment, name: str) -> Markup:
+    """Return a packaged style sheet or script as it is: our own text, safe inside its element."""
+    from markupsafe import Markup
+
     loader = environment.loader
     assert loader is not None, "Invariant: the environment was made with a loader"
-    figures = {figure.id: {"data": figure.data, "layout": figure.layout} for figure in page.figures}
-    return environment.get_template("report.html.j2").render(
-        page=page,
-        css=Markup(loader.get_source(environment, "report.css")[0]),
-        script=Markup(loader.get_source(environment, "report.js")[0]),
-        # Marked safe: the text is our own encoding, in which no "<" is left.
-        figures=Markup(script_json(figures)),
-        plotly_js=Markup(plotly_js() if figures else ""),
-    )
+    return Markup(loader.get_source(environment, name)[0])
 
 
 def unbroken(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from margincover.model.announcement import AccountEffect, RuleAnnouncement
 from margincover.model.explain import ExplainNode
 from margincover.model.provenance import Provenance
 from margincover.model.results import (
@@ -19,7 +20,7 @@ from margincover.model.results import (
 )
 from margincover.report.format import check_probability, difference_bps, finite
 from margincover.report.parts import at_horizon
-from margincover.units import format_duration
+from margincover.units import format_duration, format_utc
 
 STATUS_SCHEMA = "margincover/status/1"
 COVERAGE_SCHEMA = "margincover/coverage/1"
@@ -50,6 +51,7 @@ def status_to_dict(result: StatusResult) -> JsonDict:
         "schema": STATUS_SCHEMA,
         "pools": [_status(pool) for pool in result.pools],
         "reconciliation": [comparison_to_dict(line) for line in result.reconciliation],
+        "announcements": [_announcement(each) for each in result.announcements],
         "provenance": _provenance(result.provenance),
     }
 
@@ -258,6 +260,39 @@ def comparison_to_dict(line: Reconciliation) -> JsonDict:
         "ours": finite(line.ours, field=line.figure, account=line.pool_id),
         "venue": finite(line.venue, field=line.figure, account=line.pool_id),
         "difference_bps": difference_bps(line),
+    }
+
+
+def _announcement(announcement: RuleAnnouncement) -> JsonDict:
+    return {
+        "venue": announcement.venue,
+        "valid_from": format_utc(announcement.valid_from),
+        "rules": list(announcement.rules),
+        "editions": list(announcement.editions),
+        "seen_after_as_of": announcement.seen_after_as_of,
+        "effects": [_effect(effect) for effect in announcement.effects],
+        "problems": list(announcement.problems),
+    }
+
+
+_EFFECT_FIGURES = (
+    "equity_before_usd",
+    "equity_after_usd",
+    "maintenance_before_usd",
+    "maintenance_after_usd",
+    "initial_before_usd",
+    "initial_after_usd",
+)
+
+
+def _effect(effect: AccountEffect) -> JsonDict:
+    name = effect.account_id
+    figures = {figure: _optional(getattr(effect, figure), field=figure, account=name) for figure in _EFFECT_FIGURES}
+    return {
+        "account_id": name,
+        **figures,
+        "liquidatable": list(effect.liquidatable),
+        "called": list(effect.called),
     }
 
 

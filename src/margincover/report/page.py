@@ -69,7 +69,7 @@ def coverage_page(result: CoverageResult) -> Page:
         pools=pools,
         reconciliation=_reconciliation(result.reconciliation),
         provenance=_provenance(result),
-        editions=_editions(provenance),
+        editions=editions_table(provenance),
         not_modelled=provenance.not_modelled,
         figures=[*book_figures, *(figure for pool in pools for figure in pool.figures)],
     )
@@ -205,7 +205,8 @@ def _provenance(result: CoverageResult) -> list[tuple[str, str]]:
     return pairs + [(f"Scenarios: {key}", value or fmt.ABSENT) for key, value in provenance.scenario.items()]
 
 
-def _editions(provenance: Provenance) -> Table:
+def editions_table(provenance: Provenance) -> Table:
+    """Return the rulebook editions that the figures rest on."""
     return Table(
         caption="Rulebook editions in force",
         headers=("Venue", "Edition", "Valid from", "Retrieved", "Source", "Age in days"),

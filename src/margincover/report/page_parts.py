@@ -14,11 +14,12 @@ TONES = {"breach": "breach", "warning": "warning", "covered": "covered"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One table cell: text, and a tone that only repeats what the text says."""
+    """One table cell: text, a tone that only repeats what the text says, and the columns that it spans."""
 
     text: str
     tone: str = ""
     link: str = ""
+    span: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from margincover.model.explain import ExplainNode
 from margincover.model.results import CoverageResult, HorizonProbability, LiquidationLevel, PoolCoverage, PoolStatus
 from margincover.report import format as fmt
 from margincover.report.charts import pool_figures
@@ -13,6 +14,16 @@ from margincover.report.format import Rounding
 from margincover.report.headline import STATE_WORDS, VERDICT_WORDS
 from margincover.report.page_parts import TONES, Cell, Table, down, gap_words, up
 from margincover.report.parts import pool_probability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """One line of an explain tree: label, amount, how it came about, and the lines that sum to it."""
+
+    label: str
+    amount: str
+    detail: str
+    parts: Sequence[Branch]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +40,7 @@ class PoolSection:
     no_figures: str
     tables: Sequence[Table]
     notes: Sequence[str]
+    explain: Sequence[Branch] = ()
 
 
 def pool_section(result: CoverageResult, pool: PoolCoverage, number: int) -> PoolSection:
@@ -46,6 +58,24 @@ def pool_section(result: CoverageResult, pool: PoolCoverage, number: int) -> Poo
         no_figures="" if figures else "No position, so nothing moves: there is no chart to draw.",
         tables=[table for table in (_levels(status), _horizons(pool), _worst_paths(pool)) if table.rows],
         notes=status.notes,
+        explain=_explain(status),
+    )
+
+
+def _explain(status: PoolStatus) -> list[Branch]:
+    branches = [_branch(node) for node in status.explain]
+    if branches and status.initial_native is None:
+        # The tree counts 0 where a leverage was not stated: the whole is not known.
+        branches[-1] = replace(branches[-1], label=f"{branches[-1].label}, as far as it is known")
+    return branches
+
+
+def _branch(node: ExplainNode) -> Branch:
+    return Branch(
+        label=node.label,
+        amount=fmt.native(node.value, node.unit),
+        detail=node.detail,
+        parts=[_branch(part) for part in node.children],
     )
 
 

@@ -1,16 +1,24 @@
-"""What-if on a terminal: before and after, pool by pool, and a heat map of coverage ratios over spot."""
+"""What-if on a terminal: before and after, pool by pool, and heat maps over spot, volatility and days."""
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from margincover.model.results import PoolStatus, SpotGrid, WhatIfResult
+from margincover.model.results import PoolStatus
+from margincover.model.whatif import CellState, WhatIfResult
 from margincover.report import format as fmt
 from margincover.report.fitted import Column, FittedTable
 from margincover.report.headline import STATE_WORDS
+from margincover.report.heatmap import GRID_NOTE, HeatCell, HeatMap, HeatPool, heat_pools
 from margincover.report.terminal import liquidated_at
+
+_STYLES = {CellState.FINE: "green", CellState.CALLED: "yellow", CellState.LIQUIDATED: "bold red"}
+_KEY = "x is liquidated, ! is at or below the margin call level, - requires nothing."
 
 
 def whatif_table(result: WhatIfResult) -> RenderableType:
@@ -20,7 +28,7 @@ def whatif_table(result: WhatIfResult) -> RenderableType:
     names = [*after, *(name for name in before if name not in after)]
     pairs = [(before.get(name), after.get(name)) for name in names]
     return FittedTable(
-        title="Before and after",
+        title="Before and after" if result.changed else "As it is",
         columns=[
             Column(title="Pool", cells=names, justify="left", name=True),
             Column(title="State", cells=[_change(pair, _state) for pair in pairs], justify="left"),
@@ -55,24 +63,82 @@ def _maintenance(pool: PoolStatus) -> str:
     return fmt.native(pool.maintenance_native, pool.unit, rounding=fmt.Rounding.UP)
 
 
-def grid_table(grid: SpotGrid, *, title: str) -> RenderableType:
-    """Return coverage ratios over common moves of all coins; 1 or less is liquidated and marked with an x."""
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    table.add_column("all coins move", no_wrap=True)
-    for move in grid.move_fractions:
-        table.add_column(f"{move:+.0%}", justify="right", no_wrap=True)
-    for name, ratios in zip(grid.pool_ids, grid.coverage_ratios, strict=True):
-        table.add_row(Text(name), *(_cell(ratio) for ratio in ratios))
-    note = Text(
-        "Equity / maintenance: above 1 is safe, x is liquidated. Other marks and volatility as they are.", "dim"
-    )
-    return Group(table, note)
+def grid_tables(result: WhatIfResult) -> RenderableType:
+    """Return the heat maps of coverage ratios: pools that only spot moves in one table, one a day of every other pool.
+
+    Rows are volatility, columns spot. Every state has a sign of its own, so that nothing depends on colour.
+    """
+    pools = heat_pools(result)
+    if not pools:
+        return Text("Coverage ratio: no pools")
+    parts: list[RenderableType] = []
+    for when in ("before", "after") if result.changed else ("as it is",):
+        rows = [(pool.pool_id, heat_map.rows[0]) for pool, heat_map in _one_row(pools, when)]
+        if rows:
+            spots = next(heat_map.spot_labels for _, heat_map in _one_row(pools, when))
+            parts += [SpotTable(title=f"Coverage ratio {when}", corner="coins move", spots=spots, rows=rows), Text("")]
+    for pool in pools:
+        for day in pool.days if pool.has_options else ():
+            for heat_map in day.maps:
+                title = f"Coverage ratio of {pool.pool_id} {day.label}, {heat_map.when}"
+                corner = "vol \\ coins" if heat_map.volatility_labels[0] else "coins move"
+                named = list(zip(heat_map.volatility_labels, heat_map.rows, strict=True))
+                parts += [SpotTable(title=title, corner=corner, spots=heat_map.spot_labels, rows=named), Text("")]
+    return Group(*parts, Text(f"{_KEY} {GRID_NOTE}", style="dim"))
 
 
-def _cell(ratio: float | None) -> Text:
-    if ratio is None:
-        return Text(fmt.ABSENT)
-    if ratio <= 1.0:
-        return Text("x", style="bold red")
-    style = "yellow" if ratio < 1.25 else "green"
-    return Text(f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}", style=style)
+def _one_row(pools: Sequence[HeatPool], when: str) -> list[tuple[HeatPool, HeatMap]]:
+    return [
+        (pool, heat_map)
+        for pool in pools
+        if not pool.has_options
+        for heat_map in pool.days[0].maps
+        if heat_map.when == when
+    ]
+
+
+class SpotTable:
+    """A table with one column per move of the coins; where the screen is narrow, every second column and so on."""
+
+    def __init__(
+        self, *, title: str, corner: str, spots: Sequence[str], rows: Sequence[tuple[str, Sequence[HeatCell]]]
+    ) -> None:
+        self.title, self.corner, self.spots, self.rows = title, corner, spots, rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the title and the table for the width of this console."""
+        kept = self._fitting(options.max_width)
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+        table.add_column(Text(self.corner), no_wrap=True, overflow="ellipsis", min_width=8)
+        for column in kept:
+            table.add_column(self.spots[column], justify="right", no_wrap=True, min_width=self._width(column))
+        for name, cells in self.rows:
+            table.add_row(Text(name), *(_cell(cells[column]) for column in kept))
+        yield Text(self.title, style="bold")
+        yield table
+        if len(kept) < len(self.spots):
+            yield Text(
+                f"{len(self.spots) - len(kept)} of {len(self.spots)} moves not shown at this width.", style="dim"
+            )
+
+    def _width(self, column: int) -> int:
+        # Five for "1.05!": before and after keep the same columns though their figures differ in length.
+        return max(5, len(self.spots[column]), *(len(_text(cells[column])) for _, cells in self.rows))
+
+    def _fitting(self, width: int) -> list[int]:
+        # The market as it is stays, and so does the shape around it.
+        centre = self.spots.index("0%") if "0%" in self.spots else 0
+        names = max(8, min(cell_len(self.corner), 11), *(min(cell_len(name), 30) for name, _ in self.rows))
+        for step in range(1, len(self.spots)):
+            kept = [column for column in range(len(self.spots)) if (column - centre) % step == 0]
+            if names + 1 + sum(self._width(column) + 1 for column in kept) <= width:
+                return kept
+        return [centre]
+
+
+def _text(cell: HeatCell) -> str:
+    return cell.mark if cell.state is CellState.LIQUIDATED else f"{cell.coverage.replace(' ', '')}{cell.mark}"
+
+
+def _cell(cell: HeatCell) -> Text:
+    return Text(_text(cell), style=_STYLES[cell.state])

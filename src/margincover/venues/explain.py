@@ -9,7 +9,8 @@ import numpy as np
 
 from margincover.model.explain import ExplainNode, summed
 from margincover.model.pool import MarginPool
-from margincover.venues import kernels, margin
+from margincover.venues import kernels, margin, modelled
+from margincover.venues.revalue import revalue
 
 _NOW = np.ones(1)
 
@@ -19,6 +20,8 @@ def explain_pool(pool: MarginPool) -> tuple[ExplainNode, ExplainNode, ExplainNod
 
     The initial tree holds what is known: a leg without a stated leverage says so and counts 0 in it.
     """
+    if pool.model is not None:
+        return modelled.explain_state(revalue(pool, np.ones((len(pool.factors), 1))))
     equity, maintenance, initial = [], [], []
     for asset, name in enumerate(pool.assets.assets):
         price = float(pool.assets.price_unit[asset])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from margincover.model.pool import LegTable
 from margincover.model.position import MarginMode, Position
 from margincover.model.rules import (
     ClosingFee,
+    MaintenanceScale,
     MarginTier,
     ModeRule,
     PriceBasis,
@@ -24,6 +26,7 @@ from margincover.model.rules import (
     TierUnit,
 )
 from margincover.numeric.arrays import frozen, frozen_index
+from margincover.units import years
 from margincover.venues import kernels, symbols
 
 FundingFallback = Callable[[str], float]
@@ -45,6 +48,7 @@ class Leg:
     funding_per_hour: float
     tier_source: str
     notes: tuple[str, ...]
+    years: float = 0.0
 
 
 def build_leg(
@@ -70,16 +74,21 @@ def build_leg(
     instrument = book.instruments[(account.venue, position.symbol)]
     fee = account.taker_fee_fraction
     fee = rule.default_taker_fee_fraction if fee is None else fee
-    tiers, tier_source, notes = _tiers(book, account, position, instrument, contracts_in_family)
+    untiered = not book.rulebooks[account.venue].products[instrument.product].tier_key
+    # A product without tiers is margined by the mode's model alone.
+    tiers, tier_source, notes = (
+        ((), "", ()) if untiered else _tiers(book, account, position, instrument, contracts_in_family)
+    )
+    tiers = _scaled(rule, position, tiers)
     entry_value = _value(instrument, position, position.entry_price)
-    fee_on_notional, constant = _closing_fee(rule, instrument, position, entry_value, fee)
-    initial_fraction, initial_constant = _initial(rule, position, entry_value)
-    if rule.closing_fee_in_initial:
-        initial_constant += constant
-        initial_fraction += fee_on_notional if position.leverage else 0.0
+    fee_on_notional, constant = _closing_fee(rule.closing_fee, instrument, position, entry_value, fee)
+    initial_fraction, initial_constant = _initial_with_fee(rule, instrument, position, entry_value, fee)
+    funding_share = _funding_share(rule, book, position, instrument)
     if rule.maintenance_basis is PriceBasis.ENTRY:
-        constant += float(_tier_line(tiers, entry_value))
+        constant += float(_tier_line(tiers, entry_value)) + funding_share * entry_value
         tiers = ()
+    else:
+        fee_on_notional += funding_share
     return Leg(
         instrument=instrument,
         position=position,
@@ -93,7 +102,15 @@ def build_leg(
         funding_per_hour=_funding(book, position, instrument, fallback),
         tier_source=tier_source,
         notes=notes,
+        years=years_to_expiry(instrument, book.as_of),
     )
+
+
+def years_to_expiry(instrument: Instrument, at: datetime) -> float:
+    """Return the time to expiry in years of 365 days; 0 for a contract without expiry."""
+    if instrument.expiry is None:
+        return 0.0
+    return years((instrument.expiry - at).total_seconds())
 
 
 def mark_of(book: Book, account: Account, position: Position, instrument: Instrument) -> float:
@@ -148,6 +165,11 @@ def _tiers(
                 field=position.symbol,
                 allowed=error.allowed,
             ) from error
+    if table.unit is TierUnit.CONTRACTS:
+        _refuse_above_known(table, instrument, contracts_in_family, "contracts")
+    else:
+        value = _value(instrument, position, mark_of(book, account, position, instrument))
+        _refuse_above_known(table, instrument, value, instrument.settle)
     if table.kernel is TierKernel.FRACTION_OF_INITIAL:
         table = _from_initial(table, book.rulebooks[account.venue].products[instrument.product])
     return _in_settle_units(table, position, instrument, contracts_in_family)
@@ -174,7 +196,7 @@ def _in_settle_units(
     table: TierTable, position: Position, instrument: Instrument, contracts_in_family: float
 ) -> tuple[tuple[MarginTier, ...], str, tuple[str, ...]]:
     if table.unit is TierUnit.NOTIONAL:
-        return table.tiers, table.source, ()
+        return table.tiers, table.source, _first_tiers_note(table, instrument)
     # Contracts do not change along a path: the band is fixed by the size, its rate applies to the whole notional.
     notes: tuple[str, ...] = ()
     chosen = table.tiers[-1]
@@ -196,6 +218,66 @@ def _in_settle_units(
     return (whole,), table.source, notes
 
 
+def _refuse_above_known(table: TierTable, instrument: Instrument, measure: float, unit: str) -> None:
+    """Refuse a size above the last band of a table of which only the first bands are known: its rate is not known."""
+    last = table.tiers[-1].cap
+    if not table.first_tiers_only or measure <= last:
+        return
+    raise RulebookError(
+        f"{instrument.venue_symbol} held {measure:,.10g} {unit}, above the last known tier ({last:,.10g})",
+        source=table.source,
+        field=instrument.venue_symbol,
+        allowed="the whole table read from the venue: under `tiers` in the book, or as a TOML file with --rules DIR; "
+        "or maintenance_fraction on the position",
+    )
+
+
+def _first_tiers_note(table: TierTable, instrument: Instrument) -> tuple[str, ...]:
+    last = table.tiers[-1].cap
+    if not table.first_tiers_only:
+        return ()
+    return (
+        f"{instrument.venue_symbol}: tiers above {last:,.10g} {instrument.settle} are not known; a price move that "
+        "lifts the value above it keeps the last known rate",
+    )
+
+
+def _scaled(rule: ModeRule, position: Position, tiers: tuple[MarginTier, ...]) -> tuple[MarginTier, ...]:
+    """Return the tiers as rates on the value where the venue's rates are shares of value / leverage."""
+    if rule.maintenance_scale is MaintenanceScale.VALUE:
+        return tiers
+    leverage = _needed_leverage(position, "its maintenance is a share of value / leverage")
+    return tuple(
+        replace(tier, maintenance_fraction=tier.maintenance_fraction / leverage, deduction=tier.deduction / leverage)
+        for tier in tiers
+    )
+
+
+def _needed_leverage(position: Position, why: str) -> float:
+    if position.leverage is None:
+        raise InputError(
+            "leverage was not given",
+            field=f"{position.symbol}.leverage",
+            allowed=f"the leverage chosen at the venue: {why}",
+        )
+    return position.leverage
+
+
+def _funding_share(rule: ModeRule, book: Book, position: Position, instrument: Instrument) -> float:
+    """Return what funding adds to the maintenance rate; 0 where the rule counts none."""
+    if rule.funding_in_maintenance_hours == 0.0:
+        return 0.0
+    stated = book.market.funding(instrument_id=instrument.id, symbol=position.symbol)
+    if stated is None:
+        raise InputError(
+            f"no funding for {position.symbol}, which its venue adds to maintenance",
+            field=f"market.funding_per_hour.{instrument.id}",
+            allowed="a fraction of notional per hour",
+        )
+    # How a short counts was not seen: the larger of both readings.
+    return (stated if position.contracts > 0 else abs(stated)) * rule.funding_in_maintenance_hours
+
+
 def _tier_line(tiers: Sequence[MarginTier], value: float) -> float:
     return float(
         kernels.tiered_maintenance(
@@ -208,25 +290,34 @@ def _tier_line(tiers: Sequence[MarginTier], value: float) -> float:
 
 
 def _closing_fee(
-    rule: ModeRule, instrument: Instrument, position: Position, entry_value: float, fee: float
+    kind: ClosingFee, instrument: Instrument, position: Position, entry_value: float, fee: float
 ) -> tuple[float, float]:
-    """Return (fraction of notional at mark, constant) of the closing fee inside maintenance."""
-    if rule.closing_fee is ClosingFee.NONE:
+    """Return (fraction of notional at mark, constant) of a closing fee inside a requirement."""
+    if kind is ClosingFee.NONE:
         return 0.0, 0.0
-    if rule.closing_fee is ClosingFee.TAKER_ON_NOTIONAL:
+    if kind is ClosingFee.TAKER_ON_NOTIONAL:
         return fee, 0.0
-    if position.leverage is None:
-        raise InputError(
-            "leverage was not given",
-            field=f"{position.symbol}.leverage",
-            allowed="the leverage chosen at the venue: its closing fee is counted at the bankruptcy price",
-        )
+    leverage = _needed_leverage(position, "its closing fee is counted at the bankruptcy price")
+    if kind is ClosingFee.TAKER_ON_ENTRY_PLUS_INITIAL:
+        return 0.0, entry_value * (1.0 + 1.0 / leverage) * fee
     # Bankruptcy value in the settle asset: entry value x (1 - 1/L) for a linear long, (1 + 1/L) for a linear short;
     # the coin value of an inverse contract rises as the price falls, so its sides are the other way round.
     side = 1.0 if position.contracts > 0 else -1.0
     if instrument.payoff is Payoff.INVERSE:
         side = -side
-    return 0.0, entry_value * (1.0 - side / position.leverage) * fee
+    return 0.0, entry_value * (1.0 - side / leverage) * fee
+
+
+def _initial_with_fee(
+    rule: ModeRule, instrument: Instrument, position: Position, entry_value: float, fee: float
+) -> tuple[float, float]:
+    """Return (fraction of notional at mark, constant) of initial margin; both 0 without a leverage."""
+    fraction, constant = _initial(rule, position, entry_value)
+    if rule.closing_fee_in_initial and position.leverage is not None:
+        kind = rule.closing_fee if rule.initial_closing_fee is None else rule.initial_closing_fee
+        on_notional, fixed = _closing_fee(kind, instrument, position, entry_value, fee)
+        return fraction + on_notional, constant + fixed
+    return fraction, constant
 
 
 def _initial(rule: ModeRule, position: Position, entry_value: float) -> tuple[float, float]:
@@ -283,4 +374,9 @@ def leg_table(legs: Sequence[Leg], factors: Sequence[str], assets: Sequence[str]
         initial_known=np.array([x.initial_known for x in legs], dtype=bool),
         funding_per_hour=frozen([x.funding_per_hour for x in legs], name="funding", ndim=1),
         tick=frozen([x.instrument.tick or 0.0 for x in legs], name="tick", ndim=1),
+        bases=tuple(leg.instrument.base for leg in legs),
+        quotes=tuple(leg.instrument.quote for leg in legs),
+        products=tuple(leg.instrument.product for leg in legs),
+        years=frozen([leg.years for leg in legs], name="years", ndim=1),
+        leverage=frozen([leg.position.leverage or 0.0 for leg in legs], name="leverage", ndim=1),
     )

@@ -78,7 +78,7 @@ def _refine(headroom: Headroom, inner: float, outer: float) -> float:
 
 def common_move(pool: MarginPool) -> tuple[float | None, float | None]:
     """Return the fractional common moves (down <= 0, up >= 0) at which a pool is liquidated, None where none."""
-    if not pool.legs.count:
+    if pool.is_flat:
         return None, None
 
     def headroom(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,8 +93,12 @@ def common_move(pool: MarginPool) -> tuple[float | None, float | None]:
 def instrument_levels(pool: MarginPool) -> tuple[LiquidationLevel, ...]:
     """Return the liquidation prices of every instrument of a pool, all other marks held.
 
-    Both legs of a hedge-mode pair move together: they are one instrument with one mark.
+    Both legs of a hedge-mode pair move together: they are one instrument with one mark. In a pool with a model
+    everything of one underlying moves together, and the price is stated for each of its perpetuals and futures, and for
+    its index where it has options alone.
     """
+    if pool.model is not None:
+        return _underlying_levels(pool)
     done: list[LiquidationLevel] = []
     for leg, symbol in enumerate(pool.legs.symbols):
         if symbol in pool.legs.symbols[:leg]:
@@ -123,10 +127,46 @@ def instrument_levels(pool: MarginPool) -> tuple[LiquidationLevel, ...]:
     return tuple(done)
 
 
+def _underlying_levels(pool: MarginPool) -> tuple[LiquidationLevel, ...]:
+    done: list[LiquidationLevel] = []
+    for factor in range(len(pool.factors)):
+        marks = {
+            symbol: float(pool.legs.mark_price[leg])
+            for leg, symbol in enumerate(pool.legs.symbols)
+            if pool.legs.factor_index[leg] == factor
+        }
+        if not marks:
+            options = pool.options
+            marks = {
+                f"{options.bases[k]}/{options.quotes[k]}": float(options.index[k])
+                for k in range(options.count)
+                if options.factor_index[k] == factor
+            }
+        if not marks:
+            continue
+
+        def headroom(ratio: NDArray[np.float64], moved: int = factor) -> NDArray[np.float64]:
+            factors = np.ones((len(pool.factors), ratio.size))
+            factors[moved] = ratio
+            equity, maintenance, _ = margin.evaluate_pool(pool, factors)
+            return equity - maintenance
+
+        down, up = nearest_roots(headroom)
+        for symbol, mark in marks.items():
+            below = None if down is None else down * mark
+            above = None if up is None else up * mark
+            done.append(LiquidationLevel(symbol=symbol, mark_price=mark, down=below, up=above))
+    return tuple(done)
+
+
 def _venue_price(pool: MarginPool, leg: int, down: float | None, up: float | None) -> float | None:
     """Return the price that the venue prints where its rule differs from the root, else None."""
+    if pool.tick_rule is TickRule.FROZEN_REQUIREMENT:
+        return _frozen(pool, leg)
     tick = float(pool.legs.tick[leg])
     long = pool.legs.signed_size[leg] > 0
+    if pool.tick_rule is TickRule.FEE_SET_ASIDE_ISOLATED and pool.margin_mode == "isolated":
+        return _without_posted_fee(pool, leg)
     root = down if long else up
     if tick == 0.0 or root is None:
         return None
@@ -135,6 +175,42 @@ def _venue_price(pool: MarginPool, leg: int, down: float | None, up: float | Non
     if pool.tick_rule is TickRule.ROUND_AWAY_FROM_BANKRUPTCY:
         return _rounded(root, tick, up=long)
     return None
+
+
+def _frozen(pool: MarginPool, leg: int) -> float | None:
+    """Return mark - headroom / quantity, the requirement held at its present size; None at or below 0.
+
+    It moves with the mark though nothing else changes, and lies further from the mark than the root for a short.
+    """
+    legs = pool.legs
+    same = [k for k, symbol in enumerate(legs.symbols) if symbol == legs.symbols[leg]]
+    net = float(sum(legs.signed_size[k] for k in same))
+    # The form is confirmed on linear contracts only.
+    if net == 0.0 or bool(legs.inverse[leg]):
+        return None
+    equity, maintenance, _ = margin.evaluate_legs(pool, np.ones((legs.count, 1)), np.ones((pool.assets.count, 1)))
+    headroom = float(equity[0] - maintenance[0]) / float(pool.assets.price_unit[int(legs.asset_index[leg])])
+    price = float(legs.mark_price[leg]) - headroom / net
+    return price if price > 0.0 else None
+
+
+def _without_posted_fee(pool: MarginPool, leg: int) -> float | None:
+    """Return the root when the closing fee that was posted with the initial margin does not count as equity."""
+    legs = pool.legs
+    leverage, size = float(legs.leverage[leg]), abs(float(legs.signed_size[leg]))
+    if not legs.initial_known[leg] or leverage == 0.0 or bool(legs.inverse[leg]):
+        return None
+    entry_value = size * float(legs.entry_price[leg])
+    # Initial margin on the entry value holds its fee as a constant: what is above value / leverage.
+    posted_fee = float(legs.initial_constant[leg]) - entry_value / leverage
+
+    def headroom(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+        equity, maintenance, _ = margin.evaluate_legs(pool, ratio[None, :], np.ones((pool.assets.count, ratio.size)))
+        return equity - maintenance - posted_fee
+
+    down, up = nearest_roots(headroom)
+    ratio = down if legs.signed_size[leg] > 0 else up
+    return None if ratio is None else ratio * float(legs.mark_price[leg])
 
 
 def _rounded(price: float, tick: float, *, up: bool) -> float:

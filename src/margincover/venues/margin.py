@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from margincover.model.pool import MarginPool, RiskVector
 from margincover.numeric.arrays import FactorPath
-from margincover.venues import kernels
+from margincover.venues import batch, kernels, modelled
+from margincover.venues.revalue import revalue
 
 Paths = NDArray[np.float64]
+
+# From here on stacking the pools costs less than walking over them; both give the same numbers.
+STACKED_FROM_LEGS = 20
 
 
 def leg_notional(pool: MarginPool, leg: int, leg_ratio: Paths) -> Paths:
@@ -52,7 +56,7 @@ def leg_maintenance(pool: MarginPool, leg: int, notional: Paths) -> Paths:
 def evaluate_legs(
     pool: MarginPool, leg_ratio: Paths, asset_ratio: Paths, funding_native: Paths | None = None
 ) -> tuple[Paths, Paths, Paths]:
-    """Return equity, maintenance and initial margin of one pool, each [path], in the pool's unit.
+    """Return equity, maintenance and initial margin of a pool without a model, each [path], in the pool's unit.
 
     Parameters
     ----------
@@ -97,7 +101,15 @@ def evaluate_legs(
     return equity_total, maintenance_total, initial_total
 
 
-def evaluate_pool(pool: MarginPool, factor_ratio: FactorPath) -> tuple[Paths, Paths, Paths]:
+def evaluate_pool(
+    pool: MarginPool,
+    factor_ratio: FactorPath,
+    *,
+    volatility_ratio: ArrayLike = 1.0,
+    elapsed_days: float = 0.0,
+    received_native: Paths | None = None,
+    settle_expired: bool = True,
+) -> tuple[Paths, Paths, Paths]:
     """Return equity, maintenance and initial margin of one pool when factors move, each [path].
 
     Parameters
@@ -105,14 +117,32 @@ def evaluate_pool(pool: MarginPool, factor_ratio: FactorPath) -> tuple[Paths, Pa
     pool : MarginPool
     factor_ratio : array [factor of the pool, path]
         Factor level over its level at ``as_of``, > 0.
+    volatility_ratio : float or array [path]
+        Multiple of every implied volatility; nothing to a pool without options.
+    elapsed_days : float
+        Time since ``as_of``: options age, and one that has expired is paid at this state's spot.
+    received_native : array [asset, path] or None
+        Funding received (> 0) or paid (< 0) since ``as_of``, by asset.
+    settle_expired : bool
+        False where ``received_native`` holds what expired options paid.
     """
+    if pool.model is not None:
+        state = revalue(
+            pool,
+            factor_ratio,
+            volatility_ratio=volatility_ratio,
+            elapsed_days=elapsed_days,
+            received_native=received_native,
+            settle_expired=settle_expired,
+        )
+        return modelled.evaluate_state(state)
     n_paths = factor_ratio.shape[1]
     leg_ratio = factor_ratio[pool.legs.factor_index] if pool.legs.count else np.ones((0, n_paths))
     asset_ratio = np.ones((pool.assets.count, n_paths))
     for asset, factor in enumerate(pool.assets.factor_index):
         if factor >= 0:
             asset_ratio[asset] = factor_ratio[factor]
-    return evaluate_legs(pool, leg_ratio, asset_ratio)
+    return evaluate_legs(pool, leg_ratio, asset_ratio, received_native)
 
 
 def evaluate(pools: Sequence[MarginPool]) -> RiskVector:
@@ -120,10 +150,17 @@ def evaluate(pools: Sequence[MarginPool]) -> RiskVector:
     shape = (len(pools), 1)
     equity, maintenance, initial = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     known = np.ones(len(pools), dtype=bool)
+    plain = [row for row, pool in enumerate(pools) if pool.model is None]
+    stacked = sum(pools[row].legs.count for row in plain) >= STACKED_FROM_LEGS
+    if stacked:
+        together = batch.PoolBatch.of([pools[row] for row in plain])
+        now = np.ones((len(together.factors), 1))
+        equity[plain], maintenance[plain], initial[plain] = batch.evaluate(together, now)
     for row, pool in enumerate(pools):
-        result = evaluate_pool(pool, np.ones((len(pool.factors), 1)))
-        equity[row], maintenance[row], initial[row] = result
-        known[row] = bool(pool.legs.initial_known.all())
+        if pool.model is not None or not stacked:
+            result = evaluate_pool(pool, np.ones((len(pool.factors), 1)))
+            equity[row], maintenance[row], initial[row] = result
+        known[row] = pool.model.initial_known if pool.model else bool(pool.legs.initial_known.all())
     return RiskVector(
         pool_ids=tuple(pool.id for pool in pools),
         units=tuple(pool.unit for pool in pools),

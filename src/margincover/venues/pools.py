@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from margincover.errors import InputError, NotSupportedError, RulebookError
 from margincover.model.account import Account
 from margincover.model.book import Book
+from margincover.model.instrument import Instrument, Kind
 from margincover.model.pool import AssetTable, MarginPool
 from margincover.model.position import Bucket, MarginMode, Position
-from margincover.model.rules import HaircutSlice, ModeRule, PoolBy
+from margincover.model.rules import HaircutSlice, ModelFor, ModeRule, PoolBy
 from margincover.numeric.arrays import frozen, frozen_index
 from margincover.venues import orders
 from margincover.venues.assets import is_pegged
 from margincover.venues.legs import FundingFallback, Leg, build_leg, leg_table
+from margincover.venues.models import ModelRequest, build_model
+from margincover.venues.option_legs import OptionLeg, build_option, option_table
 
 # Own warning level where neither the venue nor the user states one: 80 % of equity used by maintenance.
 DEFAULT_MARGIN_CALL_COVERAGE_RATIO = 1.25
@@ -45,23 +48,56 @@ def build_pools(book: Book, *, funding_fallback: FundingFallback | None = None) 
 
 def _account_pools(book: Book, account: Account, fallback: FundingFallback | None) -> list[MarginPool]:
     rule = book.rulebooks[account.venue].modes[account.mode]
-    legs = [_leg(book, account, rule, position, fallback) for position in account.positions]
-    cross = [leg for leg in legs if leg.position.margin_mode is MarginMode.CROSS]
-    pools = [
-        _isolated_pool(book, account, rule, leg) for leg in legs if leg.position.margin_mode is MarginMode.ISOLATED
-    ]
+    held = _Held.of(book, account, rule, fallback)
+    pools = [_isolated_pool(book, account, rule, leg) for leg in held.isolated]
     if rule.pool_by is PoolBy.ACCOUNT:
-        if cross or not pools:
-            pools.insert(0, _account_wide_pool(book, account, rule, cross))
+        if held.cross or held.options or not pools:
+            pools.insert(0, _account_wide_pool(book, account, rule, held))
     else:
-        pools = _settle_pools(book, account, rule, cross, flat=not pools) + pools
+        pools = _settle_pools(book, account, rule, held, flat=not pools) + pools
     if len(pools) == 1:
         pools = [replace(pools[0], id=account.id)]
     return orders.with_open_orders(book, account, pools)
 
 
-def _leg(book: Book, account: Account, rule: ModeRule, position: Position, fallback: FundingFallback | None) -> Leg:
-    instrument = book.instruments[(account.venue, position.symbol)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """Positions of one account, compiled: cross and isolated legs, and options."""
+
+    cross: tuple[Leg, ...]
+    isolated: tuple[Leg, ...]
+    options: tuple[OptionLeg, ...]
+
+    @classmethod
+    def of(cls, book: Book, account: Account, rule: ModeRule, fallback: FundingFallback | None) -> _Held:
+        """Return the compiled positions of an account; the errors are those of ``build_pools``."""
+        legs, options = [], []
+        for position in account.positions:
+            instrument = book.instruments[(account.venue, position.symbol)]
+            _require_allowed(rule, position, instrument)
+            if instrument.kind is Kind.OPTION:
+                options.append(build_option(book, account, position))
+            else:
+                legs.append(_leg(book, account, position, instrument, fallback))
+        isolated = [leg for leg in legs if leg.position.margin_mode is MarginMode.ISOLATED]
+        cross = [leg for leg in legs if leg.position.margin_mode is MarginMode.CROSS]
+        return cls(cross=tuple(cross), isolated=tuple(isolated), options=tuple(options))
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Instruments that share the cross equity of the account."""
+        return (*(leg.instrument for leg in self.cross), *(leg.instrument for leg in self.options))
+
+    def settling_in(self, asset: str) -> _Held:
+        """Return the cross positions that settle in one asset."""
+        return _Held(
+            cross=tuple(leg for leg in self.cross if leg.instrument.settle == asset),
+            isolated=(),
+            options=tuple(leg for leg in self.options if leg.instrument.settle == asset),
+        )
+
+
+def _require_allowed(rule: ModeRule, position: Position, instrument: Instrument) -> None:
     if instrument.product not in rule.products:
         raise InputError(
             f"{position.symbol} is {instrument.product}, which mode {rule.name} does not hold",
@@ -74,12 +110,19 @@ def _leg(book: Book, account: Account, rule: ModeRule, position: Position, fallb
             field="margin_mode",
             allowed=", ".join(rule.margin_modes),
         )
+    if instrument.kind is Kind.OPTION and position.margin_mode is MarginMode.ISOLATED:
+        raise InputError(f"{position.symbol} is an isolated option", field="margin_mode", allowed="cross")
     if position.isolated_collateral_native is not None and position.isolated_collateral_native < 0:
         raise InputError(
             f"was {position.isolated_collateral_native}",
             field=f"{position.symbol}.isolated_collateral",
             allowed="a number >= 0",
         )
+
+
+def _leg(
+    book: Book, account: Account, position: Position, instrument: Instrument, fallback: FundingFallback | None
+) -> Leg:
     family = abs(position.contracts)
     if position.margin_mode is MarginMode.CROSS:
         family = sum(
@@ -92,11 +135,9 @@ def _leg(book: Book, account: Account, rule: ModeRule, position: Position, fallb
     return build_leg(book, account, position, family, fallback)
 
 
-def _settle_pools(
-    book: Book, account: Account, rule: ModeRule, cross: Sequence[Leg], *, flat: bool
-) -> list[MarginPool]:
+def _settle_pools(book: Book, account: Account, rule: ModeRule, positions: _Held, *, flat: bool) -> list[MarginPool]:
     balances = {balance.asset: balance for balance in account.balances}
-    wanted = list(dict.fromkeys(leg.instrument.settle for leg in cross))
+    wanted = list(dict.fromkeys(instrument.settle for instrument in positions.instruments))
     if not wanted and flat:
         wanted = list(balances)
     pools = []
@@ -108,9 +149,9 @@ def _settle_pools(
                 allowed="a balance, with total 0 when there is none",
             )
         held = balances[asset]
-        legs = [leg for leg in cross if leg.instrument.settle == asset]
         table = _single_asset(asset, held.total_native - held.borrowed_native)
-        pools.append(_pool(book, account, rule, f"{account.id}/{asset}", asset, legs, table, MarginMode.CROSS))
+        part = positions.settling_in(asset)
+        pools.append(_pool(book, account, rule, f"{account.id}/{asset}", asset, part, table, MarginMode.CROSS))
     return pools
 
 
@@ -125,26 +166,27 @@ def _isolated_pool(book: Book, account: Account, rule: ModeRule, leg: Leg) -> Ma
         rule,
         f"{account.id}/{leg.instrument.venue_symbol}{suffix}",
         settle,
-        [leg],
+        _Held(cross=(leg,), isolated=(), options=()),
         _single_asset(settle, collateral),
         MarginMode.ISOLATED,
     )
 
 
-def _account_wide_pool(book: Book, account: Account, rule: ModeRule, cross: Sequence[Leg]) -> MarginPool:
+def _account_wide_pool(book: Book, account: Account, rule: ModeRule, positions: _Held) -> MarginPool:
     held = [balance for balance in account.balances if balance.is_collateral]
     if not account.balances:
         raise InputError("no balance was given", field="balances", allowed="the wallet of the account, coin by coin")
     amounts = {balance.asset: balance.total_native - balance.borrowed_native for balance in held}
-    for leg in cross:
+    for instrument in positions.instruments:
         # The venue lists every coin it holds for the account; a settle coin that is not listed is not held.
-        amounts.setdefault(leg.instrument.settle, 0.0)
-    factors = list(dict.fromkeys(leg.instrument.factor for leg in cross))
+        amounts.setdefault(instrument.settle, 0.0)
+    factors = list(dict.fromkeys(instrument.factor for instrument in positions.instruments))
     aliases = book.rulebooks[account.venue].factor_aliases
     moving = {asset: aliases.get(asset, asset) for asset in amounts if not is_pegged(asset)}
     factors += [factor for factor in dict.fromkeys(moving.values()) if factor not in factors]
     table = _haircut_assets(book, account, rule, amounts, moving, factors)
-    return _pool(book, account, rule, f"{account.id}/cross", "USD", cross, table, MarginMode.CROSS, factors)
+    pool_id = f"{account.id}/cross"
+    return _pool(book, account, rule, pool_id, rule.unit, positions, table, MarginMode.CROSS, factors)
 
 
 def _haircut_assets(
@@ -177,7 +219,9 @@ def _haircut_assets(
     return AssetTable(
         assets=names,
         balance_native=frozen(list(amounts.values()), name="balance", ndim=1),
-        price_unit=frozen([asset_price_usd(book, asset) for asset in names], name="price", ndim=1),
+        price_unit=frozen(
+            [asset_price_usd(book, asset) / asset_price_usd(book, rule.unit) for asset in names], name="price", ndim=1
+        ),
         factor_index=frozen_index([list(factors).index(moving[a]) if a in moving else -1 for a in names]),
         slice_start=frozen_index(starts),
         slice_count=frozen_index(counts),
@@ -240,21 +284,22 @@ def _pool(
     rule: ModeRule,
     pool_id: str,
     unit: str,
-    legs: Sequence[Leg],
+    positions: _Held,
     assets: AssetTable,
     margin_mode: MarginMode,
     factors: Sequence[str] | None = None,
 ) -> MarginPool:
     if factors is None:
-        factors = list(dict.fromkeys(leg.instrument.factor for leg in legs))
-    for leg in legs:
-        if leg.instrument.payoff.value == "quanto":
-            raise NotSupportedError(f"{leg.instrument.id} is quanto", field="symbol", allowed="linear or inverse")
+        factors = list(dict.fromkeys(instrument.factor for instrument in positions.instruments))
+    for instrument in positions.instruments:
+        if instrument.payoff.value == "quanto":
+            raise NotSupportedError(f"{instrument.id} is quanto", field="symbol", allowed="linear or inverse")
     ratio, source = _margin_call(account, rule)
-    notes = tuple(note for leg in legs for note in leg.notes)
+    notes = tuple(note for leg in positions.cross for note in leg.notes)
+    notes += tuple(note for leg in positions.options for note in leg.notes)
     if rule.confidence != "CONFIRMED":
         notes += (f"mode {rule.name} is {rule.confidence}: {rule.notes}",)
-    return MarginPool(
+    pool = MarginPool(
         id=pool_id,
         account_id=account.id,
         venue=account.venue,
@@ -263,10 +308,19 @@ def _pool(
         unit=unit,
         unit_usd=asset_price_usd(book, unit),
         factors=tuple(factors),
-        legs=leg_table(legs, factors, assets.assets),
+        legs=leg_table(positions.cross, factors, assets.assets),
+        options=option_table(positions.options, factors, assets.assets),
         assets=assets,
         margin_call_coverage_ratio=ratio,
         margin_call_source=source,
         tick_rule=rule.tick_rule,
         notes=notes,
     )
+    # A pool of one isolated position is margined by its tiers in every mode that has such positions.
+    if not rule.model or margin_mode is MarginMode.ISOLATED:
+        return pool
+    if rule.model_for is ModelFor.OPTIONS and not positions.options:
+        return pool
+    request = ModelRequest(pool=pool, rule=rule, account=account, market=book.market, at=book.as_of)
+    model = build_model(request)
+    return replace(pool, model=model, notes=notes + model.notes)

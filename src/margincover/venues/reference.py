@@ -17,6 +17,7 @@ from margincover.model.position import Bucket, MarginMode, Position
 from margincover.model.rules import (
     ClosingFee,
     HaircutLadder,
+    MaintenanceScale,
     MarginTier,
     ModeRule,
     PoolBy,
@@ -159,25 +160,48 @@ def _leg(setting: _Setting, item: _Held) -> _Leg:
     position, instrument = item
     mode = setting.mode
     _check_allowed(mode, position, instrument)
+    if mode.funding_in_maintenance_hours:
+        raise NotSupportedError("counts funding in maintenance", field=mode.name, allowed="modes without it")
     size = abs(_decimal(position.contracts)) * _decimal(instrument.multiplier)
     entry = _decimal(position.entry_price)
     mark = _mark(position, instrument, setting.marks)
     margin_value = _value(instrument, size, mark if mode.maintenance_basis is PriceBasis.MARK else entry)
     own_fee = setting.account.taker_fee_fraction
     taker = _decimal(mode.default_taker_fee_fraction if own_fee is None else own_fee)
-    fee = ZERO
-    if mode.closing_fee is ClosingFee.TAKER_ON_NOTIONAL:
-        # The closing trade is at the market, also where maintenance is counted on the entry value.
-        fee = _value(instrument, size, mark) * taker
-    elif mode.closing_fee is ClosingFee.TAKER_AT_BANKRUPTCY:
-        fee = _bankruptcy_value(position, instrument, size, entry) * taker
+    values = _value(instrument, size, mark), _value(instrument, size, entry)
+    fee = _fee_value(mode.closing_fee, item, size, values) * taker
+    tiered = _tiered(setting, item, margin_value)
+    if mode.maintenance_scale is MaintenanceScale.VALUE_OVER_LEVERAGE:
+        tiered /= _leverage(position)
     return _Leg(
         position=position,
         instrument=instrument,
         profit=_profit(position, instrument, size, entry, mark),
-        maintenance=_tiered(setting, item, margin_value) + fee,
-        initial=_initial(mode, position, _value(instrument, size, mark), _value(instrument, size, entry), fee),
+        maintenance=tiered + fee,
+        initial=_initial(mode, item, size, values, taker),
     )
+
+
+def _fee_value(kind: ClosingFee, item: _Held, size: Decimal, values: tuple[Decimal, Decimal]) -> Decimal:
+    """Return the value that a closing fee is taken on, from the position's values at mark and entry."""
+    position, instrument = item
+    at_mark, at_entry = values
+    if kind is ClosingFee.TAKER_ON_NOTIONAL:
+        # The closing trade is at the market, also where maintenance is counted on the entry value.
+        return at_mark
+    if kind is ClosingFee.TAKER_AT_BANKRUPTCY:
+        return _bankruptcy_value(position, instrument, size, _decimal(position.entry_price))
+    if kind is ClosingFee.TAKER_ON_ENTRY_PLUS_INITIAL:
+        return at_entry + at_entry / _leverage(position)
+    return ZERO
+
+
+def _leverage(position: Position) -> Decimal:
+    if position.leverage is None:
+        raise InputError(
+            f"{position.symbol} had no leverage", field="leverage", allowed="the chosen leverage: the rule needs it"
+        )
+    return _decimal(position.leverage)
 
 
 def _check_allowed(mode: ModeRule, position: Position, instrument: Instrument) -> None:
@@ -233,14 +257,17 @@ def _bankruptcy_value(position: Position, instrument: Instrument, size: Decimal,
 
 
 def _initial(
-    mode: ModeRule, position: Position, mark_value: Decimal, entry_value: Decimal, fee: Decimal
+    mode: ModeRule, item: _Held, size: Decimal, values: tuple[Decimal, Decimal], taker: Decimal
 ) -> Decimal | None:
+    position = item[0]
     if position.leverage is None:
         return None
     crossed = position.margin_mode is MarginMode.CROSS
     basis = mode.initial_basis_cross if crossed else mode.initial_basis_isolated
-    value = mark_value if basis is PriceBasis.MARK else entry_value
-    return value / _decimal(position.leverage) + (fee if mode.closing_fee_in_initial else ZERO)
+    value = values[0] if basis is PriceBasis.MARK else values[1]
+    kind = mode.closing_fee if mode.initial_closing_fee is None else mode.initial_closing_fee
+    fee = _fee_value(kind, item, size, values) * taker if mode.closing_fee_in_initial else ZERO
+    return value / _decimal(position.leverage) + fee
 
 
 def _tiered(setting: _Setting, item: _Held, value: Decimal) -> Decimal:
@@ -251,6 +278,10 @@ def _tiered(setting: _Setting, item: _Held, value: Decimal) -> Decimal:
     table = next((setting.tier_tables[name] for name in names if name in setting.tier_tables), None)
     table = table if table is not None else symbols.tier_table_for(setting.rulebook, instrument)
     measure = value if table.unit is TierUnit.NOTIONAL else _family_contracts(item, setting.held)
+    if table.first_tiers_only and measure > _decimal(table.tiers[-1].cap):
+        raise RulebookError(
+            f"{measure} lies above the last known tier", field=table.key, allowed="a size inside the known tiers"
+        )
     tier = _tier_holding(table.tiers, measure)
     if table.kernel is TierKernel.FRACTION_OF_INITIAL:
         share = setting.rulebook.products[instrument.product].maintenance_of_initial_fraction

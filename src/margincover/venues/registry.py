@@ -24,6 +24,7 @@ __all__ = [
     "check_all",
     "describe",
     "edition_age_days",
+    "entries",
     "known_venues",
     "parse_rules",
     "rulebook",
@@ -116,6 +117,17 @@ def rulebook(venue: str, *, at: datetime, extra: Sequence[RuleSource] = ()) -> R
         editions=tuple(dict.fromkeys(entry.edition for entry in chosen.values())),
         factor_aliases=MappingProxyType(aliases),
     )
+
+
+def entries(venue: str, extra: Sequence[RuleSource] = ()) -> tuple[RuleEntry, ...]:
+    """Return every dated rule of a venue, whenever it is valid, the user's first.
+
+    Raises
+    ------
+    RulebookError
+        If the venue is unknown or a text of ``extra`` is not valid.
+    """
+    return tuple(entry for layer in _layers(venue, extra) for entry in layer.entries)
 
 
 def edition_age_days(edition: Edition, at: datetime) -> int:

@@ -20,7 +20,9 @@ from margincover.model.rules import (
     Edition,
     HaircutLadder,
     HaircutSlice,
+    MaintenanceScale,
     MarginTier,
+    ModelFor,
     ModeRule,
     PoolBy,
     PriceBasis,
@@ -38,6 +40,21 @@ PAYOFFS = ("linear", "inverse")
 MARGIN_MODES = ("cross", "isolated")
 # No venue charges more than 1 % per trade; 5 % leaves room and still catches a fee written in per cent.
 LARGEST_TAKER_FEE = 0.05
+# What tiers and haircuts would say; a mode with a model need not state it.
+_MODEL_DEFAULTS: Mapping[str, object] = MappingProxyType(
+    {
+        "maintenance_basis": "mark",
+        "initial_basis_cross": "mark",
+        "initial_basis_isolated": "mark",
+        "closing_fee": "none",
+        "closing_fee_in_initial": False,
+        "fee_in_reported_maintenance": False,
+        "tick_rule": "none",
+        "haircut_collateral": False,
+    }
+)
+# Venues charge funding once a day at the least.
+LONGEST_FUNDING_INTERVAL_HOURS = 24.0
 # A printed deduction may be rounded to the cent, a computed one carries float noise.
 DEDUCTION_TOLERANCE = 1e-6
 
@@ -45,6 +62,7 @@ _TOP_KEYS = frozenset({"venue", "title", "factor_aliases", "product", "edition"}
 _PRODUCT_KEYS = frozenset(Product.__dataclass_fields__)
 _EDITION_KEYS = frozenset(
     {"id", "block", "valid_from", "valid_to", "observed", "source", "retrieved", "confidence", "complete", "note"}
+    | {"first_tiers_only"}
 )
 _MODE_KEYS = frozenset(ModeRule.__dataclass_fields__) - {"name"}
 _LADDER_KEYS = frozenset({"slices", "borrow_maintenance_fraction"})
@@ -138,7 +156,10 @@ def _product(raw: object, source: str) -> Product:
     if payoff not in PAYOFFS:
         raise place.error(f"was '{payoff}'", key="payoff", allowed=", ".join(PAYOFFS))
     quote = place.optional_text("quote")
-    groups = _pattern_groups(place)
+    kind = place.text("kind", "") if "kind" not in place.table else place.text("kind")
+    if kind not in ("", "option"):
+        raise place.error(f"was '{kind}'", key="kind", allowed="option, or left out for perpetuals and futures")
+    groups = _pattern_groups(place, option=kind == "option")
     if "quote" not in groups and quote is None:
         raise place.error("no quote", key="quote", allowed="a group quote in symbol_pattern, or a quote")
     expiry_format = place.optional_text("expiry_format")
@@ -149,6 +170,8 @@ def _product(raw: object, source: str) -> Product:
     settle = place.text("settle")
     if payoff == "inverse" and settle != "base":
         raise place.error(f"was '{settle}'", key="settle", allowed="base for inverse contracts")
+    # A product without any tier key has no tier table: options, and what a model margins by parameters of its own.
+    has_tiers = any(key in place.table for key in ("tier_kernel", "tier_unit", "tier_key"))
     return Product(
         id=place.text("id"),
         symbol_pattern=place.text("symbol_pattern"),
@@ -157,9 +180,10 @@ def _product(raw: object, source: str) -> Product:
         quote=quote,
         settle=settle,
         multipliers=_positive_numbers(place, "multipliers"),
-        tier_kernel=place.choice("tier_kernel", TierKernel),
-        tier_unit=place.choice("tier_unit", TierUnit),
-        tier_key=place.text("tier_key"),
+        tier_kernel=place.choice("tier_kernel", TierKernel) if has_tiers else TierKernel.PROGRESSIVE,
+        tier_unit=place.choice("tier_unit", TierUnit) if has_tiers else TierUnit.NOTIONAL,
+        tier_key=place.text("tier_key") if has_tiers else "",
+        kind=kind,
         ticks=_positive_numbers(place, "ticks") if "ticks" in place.table else MappingProxyType({}),
         maintenance_of_initial_fraction=_optional_share(place, "maintenance_of_initial_fraction"),
     )
@@ -174,16 +198,17 @@ def _optional_share(place: Place, key: str) -> float | None:
     return value
 
 
-def _pattern_groups(place: Place) -> frozenset[str]:
+def _pattern_groups(place: Place, *, option: bool) -> frozenset[str]:
     try:
         groups = frozenset(re.compile(place.text("symbol_pattern")).groupindex)
     except re.error as error:
         raise place.error(f"was no regular expression: {error}", key="symbol_pattern", allowed="one") from error
-    if "base" not in groups or not groups <= {"base", "quote", "expiry"}:
+    needed = {"base", "expiry", "strike", "right"} if option else {"base"}
+    if not needed <= groups <= needed | {"base", "quote", "expiry"}:
         raise place.error(
             f"had groups {sorted(groups)}",
             key="symbol_pattern",
-            allowed="group base, and where they vary quote, expiry",
+            allowed=f"groups {', '.join(sorted(needed))}, and where they vary quote, expiry",
         )
     return groups
 
@@ -273,6 +298,7 @@ def _tier_table(edition_place: Place, tables: Place, key: str, product: Product,
             tiers=tuple(tiers),
             source=source_text(edition),
             complete=edition_place.flag("complete", True),
+            first_tiers_only=edition_place.flag("first_tiers_only", False),
         )
     except RulebookError as error:
         raise _named(error, tables) from error
@@ -343,6 +369,18 @@ def _ladder(place: Place, asset: str, edition: Edition) -> HaircutLadder:
 
 def _mode(edition_place: Place, place: Place, name: str, products: Mapping[str, Product]) -> ModeRule:
     place.only(_MODE_KEYS)
+    model = place.text("model", "")
+    model_for = _model_for(place, model)
+    if model and model_for is ModelFor.ALL:
+        place.table = {**_MODEL_DEFAULTS, **place.table}
+    chosen = place.texts("products", tuple(products))
+    untiered = [p for p in chosen if not products[p].tier_key]
+    if model and model_for is ModelFor.OPTIONS:
+        untiered = [p for p in untiered if not products[p].is_option]
+    if untiered and (not model or model_for is ModelFor.OPTIONS):
+        raise place.error(
+            f"held {', '.join(untiered)}, which has no tiers", key="products", allowed="a model in the mode, or tiers"
+        )
     fee = place.number("default_taker_fee_fraction")
     if not 0.0 <= fee <= LARGEST_TAKER_FEE:
         raise place.error(
@@ -355,7 +393,7 @@ def _mode(edition_place: Place, place: Place, name: str, products: Mapping[str, 
         raise place.error(f"was {level}", key="margin_call_coverage_ratio", allowed="equity / maintenance in (1, 100]")
     return ModeRule(
         name=name,
-        products=place.texts("products", tuple(products)),
+        products=chosen,
         pool_by=place.choice("pool_by", PoolBy),
         margin_modes=place.texts("margin_modes", MARGIN_MODES),
         maintenance_basis=place.choice("maintenance_basis", PriceBasis),
@@ -371,7 +409,42 @@ def _mode(edition_place: Place, place: Place, name: str, products: Mapping[str, 
         confidence=place.text("confidence", edition_place.text("confidence")),
         source=f"{edition_place.text('id')}; {place.text('source', edition_place.text('source'))}",
         notes=place.text("notes", str(edition_place.table.get("note", "")) or "see the edition"),
+        model=model,
+        model_for=model_for,
+        unit=place.text("unit", "USD"),
+        initial_closing_fee=_initial_closing_fee(place),
+        maintenance_scale=place.choice("maintenance_scale", MaintenanceScale)
+        if "maintenance_scale" in place.table
+        else MaintenanceScale.VALUE,
+        funding_in_maintenance_hours=_funding_hours(place),
     )
+
+
+def _model_for(place: Place, model: str) -> ModelFor:
+    if "model_for" not in place.table:
+        return ModelFor.ALL
+    found = place.choice("model_for", ModelFor)
+    if not model:
+        raise place.error(f"was '{found.value}'", key="model_for", allowed="only beside a model")
+    return found
+
+
+def _initial_closing_fee(place: Place) -> ClosingFee | None:
+    if "initial_closing_fee" not in place.table:
+        return None
+    found = place.choice("initial_closing_fee", ClosingFee)
+    if not place.flag("closing_fee_in_initial"):
+        raise place.error(
+            f"was '{found.value}'", key="initial_closing_fee", allowed="only beside closing_fee_in_initial = true"
+        )
+    return found
+
+
+def _funding_hours(place: Place) -> float:
+    hours = place.number("funding_in_maintenance_hours", 0.0)
+    if not 0.0 <= hours <= LONGEST_FUNDING_INTERVAL_HOURS:
+        raise place.error(f"was {hours}", key="funding_in_maintenance_hours", allowed="hours from 0 to 24")
+    return hours
 
 
 def _refuse_overlaps(entries: list[RuleEntry], source: str) -> None:

@@ -9,6 +9,7 @@ from margincover.model.book import Book, BookInput, InstrumentOverride, TierOver
 from margincover.model.instrument import Instrument
 from margincover.model.rules import MarginTier, Rulebook, TierKernel, TierTable
 from margincover.venues import kernels, registry, symbols
+from margincover.venues.upcoming import future_rules
 
 
 def resolve(book: BookInput, *, extra_rules: Sequence[registry.RuleSource] = ()) -> Book:
@@ -41,6 +42,7 @@ def resolve(book: BookInput, *, extra_rules: Sequence[registry.RuleSource] = ())
         instruments=instruments,
         market=book.market,
         rulebooks=rulebooks,
+        future_rules=future_rules(rulebooks, as_of=book.as_of, extra=extra_rules),
         tolerance=book.tolerance,
         tier_overrides=_tier_overrides(book, rulebooks, overrides),
         reserves=book.reserves,

@@ -9,11 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from margincover.errors import InputError, RulebookError
-from margincover.model.instrument import Instrument, Kind, Payoff
+from margincover.model.instrument import Instrument, Kind, Payoff, Right
 from margincover.model.rules import Product, Rulebook, TierTable
 
-# BASE/QUOTE:SETTLE or BASE/QUOTE:SETTLE-YYMMDD
-_CCXT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+):(?P<settle>[^/:-]+)(?:-(?P<expiry>[0-9]{6}))?")
+# BASE/QUOTE:SETTLE, BASE/QUOTE:SETTLE-YYMMDD or BASE/QUOTE:SETTLE-YYMMDD-STRIKE-C
+_CCXT = re.compile(
+    r"(?P<base>[^/:]+)/(?P<quote>[^/:]+):(?P<settle>[^/:-]+)"
+    r"(?:-(?P<expiry>[0-9]{6})(?:-(?P<strike>[0-9.]+)-(?P<right>[CP]))?)?"
+)
+
+
+_RIGHTS = {"C": Right.CALL, "P": Right.PUT, "CALL": Right.CALL, "PUT": Right.PUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,8 @@ class _Reading:
     quote: str
     settle: str
     expiry: datetime | None
+    strike: float | None = None
+    right: Right | None = None
 
 
 def resolve_instrument(
@@ -71,7 +79,7 @@ def resolve_instrument(
         venue=rulebook.venue,
         venue_symbol=venue_symbol,
         product=product.id,
-        kind=Kind.PERP if reading.expiry is None else Kind.FUTURE,
+        kind=_kind(reading),
         payoff=Payoff(product.payoff),
         base=reading.base,
         quote=reading.quote,
@@ -80,6 +88,8 @@ def resolve_instrument(
         multiplier=_multiplier(rulebook, reading, venue_symbol, multiplier),
         tier_table=product.tier_key.format(symbol=venue_symbol, base=reading.base, quote=reading.quote),
         expiry=reading.expiry,
+        strike=reading.strike,
+        right=reading.right,
         tick=tick if tick is not None else product.ticks.get(reading.base, product.ticks.get("*")),
     )
 
@@ -121,7 +131,28 @@ def _read(product: Product, venue_symbol: str) -> _Reading | None:
         return None
     base = groups["base"]
     settle = {"quote": quote, "base": base}.get(product.settle, product.settle)
-    return _Reading(product, base, quote, settle, expiry)
+    if not product.is_option:
+        return _Reading(product, base, quote, settle, expiry)
+    strike = _strike(groups["strike"])
+    right = _RIGHTS.get(groups["right"].upper())
+    if strike is None or right is None:
+        return None
+    return _Reading(product, base, quote, settle, expiry, strike, right)
+
+
+def _kind(reading: _Reading) -> Kind:
+    if reading.right is not None:
+        return Kind.OPTION
+    return Kind.PERP if reading.expiry is None else Kind.FUTURE
+
+
+def _strike(text: str) -> float | None:
+    # Deribit writes a decimal point as "d" (0d625), Derive as "_" (0_625).
+    try:
+        strike = float(text.replace("d", ".").replace("_", "."))
+    except ValueError:
+        return None
+    return strike if strike > 0 else None
 
 
 def _expiry(expiry_format: str | None, text: str) -> datetime | None:
@@ -139,7 +170,8 @@ def _multiplier(rulebook: Rulebook, reading: _Reading, venue_symbol: str, stated
     known = reading.product.multipliers
     found = known.get(reading.base, known.get("*"))
     if found is None:
-        unit = reading.quote if reading.product.payoff == "inverse" else reading.base
+        counts_quote = reading.product.payoff == "inverse" and not reading.product.is_option
+        unit = reading.quote if counts_quote else reading.base
         raise InputError(
             f"contract size of {venue_symbol} is not known",
             source=f"rules of {rulebook.venue}",
@@ -153,13 +185,11 @@ def _venue_symbol(rulebook: Rulebook, symbol: str) -> str:
     unified = _CCXT.fullmatch(symbol)
     if unified is None:
         return symbol
-    wanted = unified.groupdict()
+    wanted: dict[str, str | None] = unified.groupdict()
     matches: dict[str, str] = {}
-    for candidate in _candidates(wanted["base"], wanted["quote"], wanted["expiry"]):
+    for candidate in _candidates(wanted):
         for reading in _readings(rulebook, candidate):
-            expiry = f"{reading.expiry:%y%m%d}" if reading.expiry else None
-            same = (reading.base, reading.quote, reading.settle, expiry)
-            if same == (wanted["base"], wanted["quote"], wanted["settle"], wanted["expiry"]):
+            if _is_wanted(reading, wanted):
                 matches.setdefault(reading.product.id, candidate)
     if len(matches) > 1:
         found = ", ".join(matches.values())
@@ -169,17 +199,33 @@ def _venue_symbol(rulebook: Rulebook, symbol: str) -> str:
     return next(iter(matches.values()))
 
 
-def _candidates(base: str, quote: str, expiry: str | None) -> Iterator[str]:
+def _is_wanted(reading: _Reading, wanted: dict[str, str | None]) -> bool:
+    expiry = f"{reading.expiry:%y%m%d}" if reading.expiry else None
+    right = None if reading.right is None else reading.right.value[0].upper()
+    strike = None if wanted["strike"] is None else float(wanted["strike"])
+    same = (reading.base, reading.quote, reading.settle, expiry, reading.strike, right)
+    return same == (wanted["base"], wanted["quote"], wanted["settle"], wanted["expiry"], strike, wanted["right"])
+
+
+def _candidates(wanted: dict[str, str | None]) -> Iterator[str]:
     # The ways in which venues write a contract; only one that a product reads back to the same contract is taken.
+    base, quote, expiry = wanted["base"] or "", wanted["quote"] or "", wanted["expiry"]
     if expiry is None:
         yield from (f"{base}{quote}", f"{base}{quote}_PERP", f"{base}PERP", f"{base}-{quote}-SWAP", base)
+        yield from (f"{base}_{quote}", f"{base}-{quote}", f"{base}{quote}M", f"PF_{base}{quote}", f"PI_{base}{quote}")
+        yield from (f"{base}-PERPETUAL", f"{base}_{quote}-PERPETUAL", f"{base}-PERP", f"{base}-USD-PERP")
         return
-    yield from (f"{base}{quote}_{expiry}", f"{base}-{quote}-{expiry}")
+    tail = "" if wanted["strike"] is None else f"-{wanted['strike'].replace('.', 'd')}-{wanted['right']}"
+    dated = [f"{base}{quote}_{expiry}", f"{base}-{quote}-{expiry}", f"{base}-{expiry}", f"{base}-20{expiry}"]
     day = _expiry("%y%m%d", expiry)
     if day is not None:
         # Days before the tenth are written without a leading zero.
         written = f"{day.day}{day:%b%y}".upper()
-        yield from (f"{base}{quote}-{written}", f"{base}-{written}")
+        dated += [f"{base}{quote}-{written}", f"{base}-{written}", f"{base}_{quote}-{written}", f"{base}-USD-{written}"]
+    for name in dated:
+        yield f"{name}{tail}"
+        if tail:
+            yield f"{name}{tail}-{quote}"
 
 
 def _unknown(rulebook: Rulebook, symbol: str) -> InputError:

@@ -1,4 +1,8 @@
-"""Perpetuals of the venues whose whole rule is a rate on a value: one reading of inputs, one table of venues."""
+"""Perpetuals of the venues whose whole rule is a rate on a value: one reading of inputs, one table of venues.
+
+Venues with a rule file go through the product (``perpetual_book``); the others, of which no maintenance rule is
+confirmed, through the pure functions.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from margincover.venues.cex_fields import truncated
 from margincover.venues.okx import multi_currency
 from margincover.venues.parameters import packaged, parameters
 from margincover.venues.perpetuals import inverse, linear
+from tests.reference.verify.adaptors import perpetual_book
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -19,6 +24,8 @@ from tests.reference.verify.facts import observed_at, side_of
 
 DEFAULT = datetime(2026, 9, 15, tzinfo=UTC)
 VALID_FROM = datetime(2020, 1, 1, tzinfo=UTC)
+# The first day of the rules of coin-margined contracts.
+INVERSE_FROM = datetime(2023, 10, 29, tzinfo=UTC)
 POSITION = frozenset({"upnl", "notional", "entry_value", "roe", "loss"})
 ALL = POSITION | {"initial", "maintenance", "liquidation_price", "bankruptcy_price", "equity", "fee", "available"}
 # Names of figures that differ from what the same word means elsewhere come first.
@@ -98,6 +105,15 @@ class _Held:
     equity: float | None
     margin: float | None
     bust: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """The rule of a case: its mode, the instant at which it is looked up, and its parameters."""
+
+    mode: str
+    at: datetime
+    parameters: linear.PerpetualParameters
 
 
 def answer(case: Case, side: int | None) -> Answer:
@@ -186,25 +202,55 @@ def _inverse(case: Case, given: Inputs) -> Answer:
     leverage = given.number("leverage")
     initial_rate = given.number("imrate") or (None if leverage is None else 1.0 / leverage)
     rate = given.number("mmrate", "mmr")
-    profit = float(inverse.unrealised_pnl_coin(notional=notional, entry_price=entry, mark_price=mark))
-    figures: dict[str, object] = {"upnl": profit}
-    if initial_rate is not None:
-        figures["initial"] = float(inverse.requirement_coin(notional=notional, price=entry, rate=initial_rate))
-    missing = {}
     margin = given.number("marginbtc", "margin", "equitybtc")
+    missing = {}
     if venue == "bingx":
+        profit = float(inverse.unrealised_pnl_coin(notional=notional, entry_price=entry, mark_price=mark))
+        figures: dict[str, object] = {"upnl": profit}
+        if initial_rate is not None:
+            initial = inverse.requirement_coin(notional=notional, price=entry, rate=initial_rate)
+            figures["initial"] = float(initial)
         missing = dict.fromkeys(("maintenance", "liquidation_price"), "maintenance is in no payload: no confirmed rule")
-    elif rate is not None:
-        figures["entrymm"] = float(inverse.requirement_coin(notional=notional, price=entry, rate=rate))
-        figures["maintenance"] = float(inverse.requirement_coin(notional=notional, price=mark, rate=rate))
-        if margin is not None:
-            held = {"notional": notional, "mark_price": mark, "equity_coin": margin + profit}
-            figures["liquidation_price"] = float(inverse.liquidation_price(**held, rate=rate))
-            figures["bankruptcy_price"] = float(inverse.bankruptcy_price(**held))
+    else:
+        leverage = None if initial_rate is None else 1.0 / initial_rate
+        figures = _inverse_from_book(case, notional, (entry, mark), leverage, rate, margin)
     spellings = {**COMMON, "initial": f"{COMMON['initial']} imbtc", "entrymm": "mmbtcatentry mmatentry"}
     # The page prints its prices in whole dollars.
     whole = dict.fromkeys(("liquidation_price", "bankruptcy_price"), 0.5)
     return named(case, figures, spellings=spellings, slack=whole if venue == "kraken" else None, missing=missing)
+
+
+def _inverse_from_book(
+    case: Case,
+    notional: float,
+    prices: tuple[float, float],
+    leverage: float | None,
+    rate: float | None,
+    margin: float | None,
+) -> dict[str, object]:
+    entry, mark = prices
+    position = perpetual_book.OnePosition(
+        mode="krakenfutures_inverse",
+        at=observed_at(case, default=DEFAULT, valid_from=INVERSE_FROM),
+        size=notional,
+        entry=entry,
+        mark=mark,
+        leverage=leverage,
+        rate=math.nan if rate is None else rate,
+        equity=None,
+    )
+    now = perpetual_book.run(position)
+    figures: dict[str, object] = {"upnl": now.profit}
+    if now.status.initial_native is not None:
+        figures["initial"] = now.status.initial_native
+    if rate is not None:
+        figures["entrymm"] = perpetual_book.run(replace(position, mark=entry)).reported_maintenance
+        figures["maintenance"] = now.reported_maintenance
+        if margin is not None:
+            backed = replace(position, equity=margin + now.profit)
+            figures["liquidation_price"] = perpetual_book.run(backed).price()
+            figures["bankruptcy_price"] = perpetual_book.bankruptcy_price(backed)
+    return figures
 
 
 def _read(case: Case, given: Inputs) -> _Held:
@@ -306,7 +352,11 @@ def _linear(case: Case, given: Inputs) -> Answer:
         # A funding rate stands in the rule until September 2025 only.
         at = min(at, datetime(2025, 9, 1, tzinfo=UTC))
     edition = parameters("perpetuals", mode=mode, underlying="*", at=_begun(mode, at))
-    rule = linear.PerpetualParameters.from_mapping(edition.values, source=edition.id)
+    rule = _Rule(
+        mode=mode,
+        at=_begun(mode, at),
+        parameters=linear.PerpetualParameters.from_mapping(edition.values, source=edition.id),
+    )
     held = _at_printed_profit(case, given, _read(case, given))
     figures = _figures(case, given, held, rule)
     known = venue.figures | {"entry_return"}
@@ -339,7 +389,69 @@ def _at_printed_profit(case: Case, given: Inputs, held: _Held) -> _Held:
     return replace(held, mark=held.entry + profit / held.size)
 
 
-def _figures(case: Case, given: Inputs, held: _Held, rule: linear.PerpetualParameters) -> dict[str, float]:
+def _figures(case: Case, given: Inputs, held: _Held, rule: _Rule) -> dict[str, float]:
+    if rule.mode in perpetual_book.MODES:
+        return _from_book(case, given, held, rule)
+    return _from_functions(held, rule.parameters)
+
+
+def _from_book(case: Case, given: Inputs, held: _Held, rule: _Rule) -> dict[str, float]:
+    """Return the figures of a position that went through the product."""
+    position = perpetual_book.OnePosition(
+        mode=rule.mode,
+        at=rule.at,
+        size=held.size,
+        entry=held.entry,
+        mark=held.mark,
+        leverage=held.leverage,
+        rate=held.rate,
+        equity=None,
+        funding=held.funding if rule.parameters.funding_in_maintenance else None,
+    )
+    now = perpetual_book.run(position)
+    profit, initial = now.profit, now.status.initial_native
+    entry_value = perpetual_book.run(replace(position, mark=held.entry)).notional
+    found = {"upnl": profit, "notional": now.notional, "entry_value": entry_value}
+    found["entry_return"] = 100.0 * profit / entry_value
+    fee = perpetual_book.posted_fee(position)
+    if fee:
+        found["fee"] = fee
+    if initial is not None:
+        found |= {"initial": initial, "roe": profit / initial}
+    margin = held.margin if held.margin is not None else initial
+    equity = held.equity if held.equity is not None else None if margin is None else margin + profit
+    cash = given.number("collateral") if case.venue == "lighter" else None
+    if equity is not None:
+        found["equity"] = equity if cash is None else cash + profit
+        if initial is not None:
+            found["available"] = equity - initial
+        found["bankruptcy_price"] = perpetual_book.bankruptcy_price(replace(position, equity=equity - fee))
+    return found | _tested(held, rule, replace(position, equity=equity), fee)
+
+
+def _tested(held: _Held, rule: _Rule, position: perpetual_book.OnePosition, fee: float) -> dict[str, float]:
+    """Return maintenance, ratios and liquidation price; nothing without a maintenance rate."""
+    if math.isnan(held.rate):
+        return {}
+    result = perpetual_book.run(position)
+    found = {"maintenance": result.reported_maintenance}
+    equity, initial = position.equity, result.status.initial_native
+    if equity:
+        found["ratio"] = result.status.maintenance_native / equity
+        if initial is not None:
+            # HTX: equity / position margin - adjust factor, and maintenance is adjust factor x position margin.
+            found["risk_rate"] = result.status.headroom_native / initial
+    if held.bust is not None and rule.parameters.maintenance_basis is linear.ValueBasis.MARK:
+        # KuCoin since October 2025: the price starts from the printed bust price, which leaves the posted fee aside.
+        equity = held.size * (held.mark - held.bust) + fee
+        result = perpetual_book.run(replace(position, equity=equity))
+    if equity is not None:
+        found["liquidation_price"] = result.price()
+    return found
+
+
+def _from_functions(held: _Held, rule: linear.PerpetualParameters) -> dict[str, float]:
+    """Return the figures of a position at a venue without a rule file."""
     position = _position(held)
     profit, value = float(position.unrealised_pnl()), float(position.value(linear.ValueBasis.MARK))
     entry_value = float(position.value(linear.ValueBasis.ENTRY))
@@ -349,60 +461,25 @@ def _figures(case: Case, given: Inputs, held: _Held, rule: linear.PerpetualParam
     if held.leverage is not None:
         initial = float(linear.initial(position=position, parameters=rule))
         found |= {"initial": initial, "roe": profit / initial}
-        bare = replace(rule, initial_fee_basis=linear.FeeBasis.NONE) if _keeps_fee(rule) else None
-        if bare is not None:
-            found["fee"] = initial - float(linear.initial(position=position, parameters=bare))
     margin = held.margin if held.margin is not None else initial
     equity = held.equity if held.equity is not None else None if margin is None else margin + profit
-    if case.venue == "lighter" and (cash := given.number("collateral")) is not None:
-        found["equity"] = cash + profit
-    elif equity is not None:
+    if equity is not None:
         found["equity"] = equity
+        found["bankruptcy_price"] = float(linear.bankruptcy_price(position=position, equity=equity))
     if equity is not None and initial is not None:
         found["available"] = equity - initial
-    if case.venue == "htx" and initial is not None and equity is not None:
-        risk = linear.htx_risk_rate(equity=equity, position_margin=initial, adjust_fraction=held.rate)
-        found["risk_rate"] = float(risk)
-    if equity is not None:
-        found["bankruptcy_price"] = float(
-            linear.bankruptcy_price(position=position, equity=equity - found.get("fee", 0.0))
-        )
-    return found | _tested(case, held, rule, equity)
-
-
-def _keeps_fee(rule: linear.PerpetualParameters) -> bool:
-    return rule.initial_fee_basis is not linear.FeeBasis.NONE and rule.maintenance_fee_basis is not linear.FeeBasis.NONE
-
-
-def _tested(case: Case, held: _Held, rule: linear.PerpetualParameters, equity: float | None) -> dict[str, float]:
-    """Return maintenance, ratio and liquidation price; nothing without a maintenance rate."""
     if math.isnan(held.rate):
-        return {}
-    position = _position(held)
-    terms = {
-        "position": position,
-        "rate": held.rate,
-        "funding_fraction": held.funding if rule.funding_in_maintenance else 0.0,
-    }
-    required = float(linear.maintenance(**terms, parameters=rule))  # type: ignore[arg-type]
-    found = {"maintenance": required}
-    if case.venue == "blofin":
-        # The venue prints maintenance without the closing fee that its test adds.
-        bare = replace(rule, maintenance_fee_basis=linear.FeeBasis.NONE, closing_fee_fraction=0.0)
-        found["maintenance"] = float(linear.maintenance(**terms, parameters=bare))  # type: ignore[arg-type]
-    if held.bust is not None and rule.maintenance_basis is linear.ValueBasis.MARK:
-        # KuCoin since October 2025: the price starts from the printed bust price, whose equity is what backs the test.
-        equity = held.size * (held.mark - held.bust)
+        return found
+    found["maintenance"] = float(linear.maintenance(position=position, rate=held.rate, parameters=rule))
     if equity is not None:
-        price = linear.published_liquidation_price(**terms, equity=equity, parameters=rule)  # type: ignore[arg-type]
-        found["liquidation_price"] = float(price)
-        found["ratio"] = required / equity if equity else math.inf
+        found["liquidation_price"] = float(
+            linear.published_liquidation_price(position=position, rate=held.rate, equity=equity, parameters=rule)
+        )
+        found["ratio"] = found["maintenance"] / equity if equity else math.inf
     return found
 
 
-def _slack(
-    case: Case, given: Inputs, held: _Held, rule: linear.PerpetualParameters, figures: Mapping[str, float]
-) -> dict[str, float]:
+def _slack(case: Case, given: Inputs, held: _Held, rule: _Rule, figures: Mapping[str, float]) -> dict[str, float]:
     """Return what half a unit in the last digit of printed inputs moves each figure; for prices half a stated tick."""
     if not case.is_sample:
         return {}

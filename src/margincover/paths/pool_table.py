@@ -1,0 +1,111 @@
+"""Tables of a pool with a model: what it holds and requires by the ratio of one factor and by time.
+
+A margin rule of options is too slow to be evaluated in every state of every path. What is held of each asset and what
+the positions require is a sum over factors; each part is tabulated over the factor's log ratio at every step, filled
+where paths go, and read by straight lines. Haircuts and borrowing, which bind factors together, are applied on the
+paths themselves. A node's value does not depend on which paths asked for it, so that results stay bit-equal.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margincover.model.pool import MarginPool
+from margincover.units import HOURS_PER_DAY
+from margincover.venues import modelled
+from margincover.venues.revalue import revalue
+
+Array = NDArray[np.float64]
+
+# Distance of two nodes in the log ratio, nodes that are filled together, and the largest log ratio: a factor of 24.
+NODE = 0.0025
+_CHUNK = 64
+_CHUNKS_PER_SIDE = 20
+LARGEST_LOG = NODE * _CHUNK * _CHUNKS_PER_SIDE
+
+
+class PoolTable:
+    """Table of one pool for one run; may be read from several threads.
+
+    Parameters
+    ----------
+    pool : MarginPool
+        With a separable model.
+    hours : float
+        Length of a step.
+    n_steps : int
+    """
+
+    def __init__(self, pool: MarginPool, *, hours: float, n_steps: int) -> None:
+        self.pool, self.hours = pool, hours
+        # Without options nothing depends on time: one slice serves every step.
+        self.n_slices = n_steps + 1 if pool.options.count else 1
+        n_rows = pool.assets.count + 1
+        n_chunks = 2 * _CHUNKS_PER_SIDE
+        n_factors = len(pool.factors)
+        self._lock = threading.Lock()
+        self._filled = np.zeros((n_factors, self.n_slices, n_chunks), dtype=bool)
+        # A chunk's last node is the first of the next: stored twice, so that no chunk needs its neighbour.
+        self._dense = np.zeros((n_factors, self.n_slices, n_chunks * (_CHUNK + 1), n_rows))
+        self._base = np.stack([self._rows(np.ones((n_factors, 1)), slice_)[:, 0] for slice_ in range(self.n_slices)])
+
+    def _rows(self, ratio: Array, slice_: int) -> Array:
+        """Return what is held of each asset, then maintenance, [asset + 1, path], without funding and settlement."""
+        state = revalue(self.pool, ratio, elapsed_days=slice_ * self.hours / HOURS_PER_DAY, settle_expired=False)
+        model = modelled.model_of(self.pool)
+        maintenance, _ = modelled.totals(model.requirements(state), state.n_paths)
+        return np.concatenate([model.held(state), maintenance[None]])
+
+    def read(self, log_ratio: Array, step: NDArray[np.int64]) -> Array:
+        """Return what is held of each asset, then maintenance of the positions, [asset + 1, state].
+
+        Parameters
+        ----------
+        log_ratio : array [factor, state]
+        step : array [state]
+            Number of steps since ``as_of``.
+        """
+        at = step if self.n_slices > 1 else np.zeros_like(step)
+        far = (np.abs(log_ratio) >= LARGEST_LOG).any(axis=0)
+        inside = np.where(far, 0.0, log_ratio) if far.any() else log_ratio
+        total = self._base[at].T.copy()
+        for factor in range(log_ratio.shape[0]):
+            total += self._part(factor, inside[factor], at)
+        for slice_ in np.unique(at[far]):
+            # Beyond the table the rule itself is asked.
+            columns = np.flatnonzero(far & (at == slice_))
+            total[:, columns] = self._rows(np.exp(log_ratio[:, columns]), int(slice_))
+        return total
+
+    def _part(self, factor: int, log_ratio: Array, at: NDArray[np.int64]) -> Array:
+        place = log_ratio / NODE + _CHUNK * _CHUNKS_PER_SIDE
+        node = np.floor(place).astype(np.int64)
+        chunk, offset = node // _CHUNK, node % _CHUNK
+        self._fill(factor, at, chunk)
+        row = chunk * (_CHUNK + 1) + offset
+        share = (place - node)[:, None]
+        table = self._dense[factor]
+        low, high = table[at, row], table[at, row + 1]
+        return np.asarray((low + share * (high - low)).T, dtype=np.float64)
+
+    def _fill(self, factor: int, at: NDArray[np.int64], chunk: NDArray[np.int64]) -> None:
+        filled = self._filled[factor]
+        if filled[at, chunk].all():
+            return
+        wanted = np.unique(np.stack([at, chunk]), axis=1)
+        with self._lock:
+            for slice_, number in wanted.T:
+                if not filled[slice_, number]:
+                    self._fill_chunk(factor, int(slice_), int(number))
+                    filled[slice_, number] = True
+
+    def _fill_chunk(self, factor: int, slice_: int, number: int) -> None:
+        first = (number - _CHUNKS_PER_SIDE) * _CHUNK
+        ratio = np.ones((len(self.pool.factors), _CHUNK + 1))
+        ratio[factor] = np.exp((first + np.arange(_CHUNK + 1)) * NODE)
+        part = self._rows(ratio, slice_) - self._base[slice_][:, None]
+        start = number * (_CHUNK + 1)
+        self._dense[factor, slice_, start : start + _CHUNK + 1] = part.T

@@ -1,0 +1,130 @@
+"""Which model a mode of a rulebook names, and how it is built for a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from typing import Protocol, cast
+
+from margincover.errors import InputError, RulebookError
+from margincover.model.account import Account
+from margincover.model.market import MarketState
+from margincover.model.pool import MarginPool
+from margincover.model.pool_model import PoolModel
+from margincover.model.provenance import EditionUse
+from margincover.model.rules import ModeRule
+from margincover.venues.parameters import ParameterEdition, parameters
+
+# Model name -> module that has ``build``; venue modules load when they are used.
+_MODELS: Mapping[str, str] = {
+    "deribit_segregated_standard": "margincover.venues.deribit.segregated_standard",
+}
+
+
+def edition_uses(editions: Iterable[ParameterEdition], at: datetime) -> tuple[EditionUse, ...]:
+    """Return the provenance of parameter editions, each once."""
+    uses = [
+        EditionUse(
+            venue=edition.venue,
+            edition=edition.id,
+            valid_from=f"{edition.valid_from:%Y-%m-%d}",
+            source=edition.source,
+            retrieved=edition.retrieved,
+            age_days=(at - edition.observed).days,
+        )
+        for edition in editions
+    ]
+    return tuple(dict.fromkeys(uses))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """What a model is built from: the pool without its model, and where its facts come from."""
+
+    pool: MarginPool
+    rule: ModeRule
+    account: Account
+    market: MarketState
+    at: datetime
+
+    def index(self, base: str, quote: str = "USD") -> float:
+        """Return the index of a coin in a quote asset at ``as_of``, from the market's USD prices.
+
+        Raises
+        ------
+        InputError
+            If the market states no USD price of the coin, or of a quote other than USD.
+        """
+        prices = []
+        for asset in (base, quote):
+            price = 1.0 if asset == "USD" else self.market.asset_usd.get(asset)
+            if price is None:
+                raise InputError(
+                    f"no USD price for {asset}",
+                    account=self.account.id,
+                    field=f"market.asset_usd.{asset}",
+                    allowed="the index price > 0: the margin of this mode is measured from it",
+                )
+            prices.append(price)
+        return prices[0] / prices[1]
+
+    def edition(self, mode: str, underlying: str) -> ParameterEdition:
+        """Return the parameter edition of the pool's venue in force.
+
+        Raises
+        ------
+        RulebookError
+            If none is in force.
+        """
+        try:
+            return parameters(self.pool.venue, mode=mode, underlying=underlying, at=self.at)
+        except RulebookError as error:
+            raise error.located(account=self.account.id) from error
+
+
+def edition_notes(editions: Iterable[ParameterEdition], at: datetime) -> tuple[str, ...]:
+    """Return a sentence for each edition that is not confirmed or not yet in force, each once."""
+    notes = []
+    for edition in editions:
+        name = f"{edition.venue} {edition.mode} {edition.underlying} ({edition.id})"
+        if edition.confidence != "CONFIRMED":
+            notes.append(f"{name} is {edition.confidence}{': ' + edition.note if edition.note else ''}")
+        if edition.valid_from > at:
+            notes.append(f"{name} is used before its validity, from {edition.valid_from:%Y-%m-%d}")
+    return tuple(dict.fromkeys(notes))
+
+
+class ModelBuilder(Protocol):
+    """Function ``build`` of a venue's model module."""
+
+    def __call__(self, request: ModelRequest) -> PoolModel:
+        """Return the model of a pool; raises InputError, RulebookError or NotSupportedError."""
+
+
+def model_names() -> tuple[str, ...]:
+    """Return the names that a mode may use."""
+    return tuple(_MODELS)
+
+
+def build_model(request: ModelRequest) -> PoolModel:
+    """Return the model that the mode of a pool names.
+
+    Raises
+    ------
+    RulebookError
+        If there is no such model, or its parameters are not in force.
+    InputError, NotSupportedError
+        If the account holds what the model cannot margin.
+    """
+    name = request.rule.model
+    if name not in _MODELS:
+        raise RulebookError(
+            f"model was '{name}'",
+            source=f"rules of {request.pool.venue}",
+            field=f"mode {request.rule.name}",
+            allowed=", ".join(_MODELS),
+        )
+    builder = cast(ModelBuilder, import_module(_MODELS[name]).build)
+    return builder(request)

@@ -1,0 +1,204 @@
+"""Compile option positions to the arrays of an OptionTable: forward, index, volatility and mark of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from margincover.errors import InputError
+from margincover.model.account import Account
+from margincover.model.book import Book
+from margincover.model.instrument import Instrument, Payoff, Right
+from margincover.model.market import MAX_IMPLIED_VOLATILITY
+from margincover.model.option_table import OptionTable
+from margincover.model.position import Position
+from margincover.numeric.arrays import frozen, frozen_index
+from margincover.pricing import black76
+from margincover.venues.legs import years_to_expiry
+
+# Marks are printed to four decimals of a coin or to the cent; a formula that is off by more than this share of the
+# underlying does not describe the mark, and the user is told.
+_LARGE_RESIDUAL_FRACTION = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionLeg:
+    """One option position as plain numbers; ``mark`` and ``residual`` in the settle asset, all else in the quote."""
+
+    instrument: Instrument
+    position: Position
+    quantity: float
+    forward: float
+    index: float
+    years: float
+    volatility: float
+    mark: float
+    residual: float
+    notes: tuple[str, ...]
+
+
+def build_option(book: Book, account: Account, position: Position) -> OptionLeg:
+    """Return the leg of one option position.
+
+    Raises
+    ------
+    InputError
+        If forward or index is missing, or neither mark nor implied volatility is stated; an implied volatility alone
+        gives the mark, a mark alone gives the implied volatility.
+    """
+    instrument = book.instruments[(account.venue, position.symbol)]
+    assert instrument.expiry is not None, "Invariant: an option has an expiry"
+    forward = _forward(book, position, instrument)
+    years = years_to_expiry(instrument, book.as_of)
+    stated = _stated_volatility(book, position, instrument)
+    mark = position.mark_price
+    if mark is None:
+        mark = book.market.mark(instrument_id=instrument.id, symbol=position.symbol)
+    if stated is None and mark is None:
+        raise InputError(
+            f"no implied volatility and no mark for {position.symbol}",
+            source=book.source,
+            account=account.id,
+            field="implied_volatility",
+            allowed=f"implied_volatility on the position, or market.implied_volatility.'{instrument.id}' (0.6 is 60 %)",
+        )
+    volatility = stated if stated is not None else _implied(instrument, mark or 0.0, forward, years)
+    value = _value(instrument, forward, years, volatility)
+    residual = 0.0 if mark is None else mark - value
+    return OptionLeg(
+        instrument=instrument,
+        position=position,
+        quantity=position.contracts * instrument.multiplier,
+        forward=forward,
+        index=index_in_quote(book, instrument.base, instrument.quote),
+        years=years,
+        volatility=volatility,
+        mark=value if mark is None else mark,
+        residual=residual,
+        notes=_notes(instrument, forward, residual),
+    )
+
+
+def option_table(legs: Sequence[OptionLeg], factors: Sequence[str], assets: Sequence[str]) -> OptionTable:
+    """Return the arrays of a pool's options; ``factors`` and ``assets`` fix the indices."""
+    if not legs:
+        return OptionTable.empty()
+    instruments = [leg.instrument for leg in legs]
+    columns = {
+        name: frozen([getattr(leg, name) for leg in legs], name=name, ndim=1)
+        for name in ("quantity", "forward", "index", "years", "volatility", "mark", "residual")
+    }
+    return OptionTable(
+        instrument_ids=tuple(i.id for i in instruments),
+        symbols=tuple(i.venue_symbol for i in instruments),
+        buckets=tuple(leg.position.bucket.value for leg in legs),
+        bases=tuple(i.base for i in instruments),
+        quotes=tuple(i.quote for i in instruments),
+        factor_index=frozen_index([list(factors).index(i.factor) for i in instruments]),
+        asset_index=frozen_index([list(assets).index(i.settle) for i in instruments]),
+        inverse=np.array([i.payoff is Payoff.INVERSE for i in instruments], dtype=bool),
+        strike=frozen([i.strike or 0.0 for i in instruments], name="strike", ndim=1),
+        is_call=np.array([i.right is Right.CALL for i in instruments], dtype=bool),
+        entry=frozen([leg.position.entry_price for leg in legs], name="entry", ndim=1),
+        **columns,
+    )
+
+
+def index_in_quote(book: Book, base: str, quote: str) -> float:
+    """Return the index of a coin in a quote asset, from the book's USD prices.
+
+    Raises
+    ------
+    InputError
+        If the market states no USD price of the coin, or of a quote other than USD.
+    """
+    prices = []
+    for asset in (base, quote):
+        price = 1.0 if asset == "USD" else book.market.asset_usd.get(asset)
+        if price is None:
+            raise InputError(
+                f"no USD price for {asset}",
+                source=book.source,
+                field=f"market.asset_usd.{asset}",
+                allowed="the index price > 0: margins of options are measured from it",
+            )
+        prices.append(price)
+    return prices[0] / prices[1]
+
+
+def _forward(book: Book, position: Position, instrument: Instrument) -> float:
+    if position.forward_price is not None:
+        return position.forward_price
+    assert instrument.expiry is not None, "Invariant: an option has an expiry"
+    found = book.market.forward(
+        instrument_id=instrument.id, symbol=position.symbol, base=instrument.base, expiry=instrument.expiry
+    )
+    if found is not None:
+        return found
+    key = f"{instrument.base}-{instrument.expiry:%y%m%d}"
+    raise InputError(
+        f"no forward for {position.symbol}",
+        source=book.source,
+        field="forward_price",
+        allowed=f"forward_price on the position (the venue's underlying price), or market.forwards.'{key}'",
+    )
+
+
+def _stated_volatility(book: Book, position: Position, instrument: Instrument) -> float | None:
+    stated = position.implied_volatility
+    if stated is None:
+        return book.market.option_volatility(instrument_id=instrument.id, symbol=position.symbol)
+    if stated > MAX_IMPLIED_VOLATILITY:
+        raise InputError(
+            f"was {stated}",
+            field=f"{position.symbol}.implied_volatility",
+            allowed=f"a fraction above 0, at most {MAX_IMPLIED_VOLATILITY:g} (0.6 is 60 %)",
+        )
+    return stated
+
+
+def _value(instrument: Instrument, forward: float, years: float, volatility: float) -> float:
+    """Return the value of one coin's option in its settle asset."""
+    assert instrument.strike is not None, "Invariant: an option has a strike"
+    value = black76.price_reference(
+        forward=forward,
+        strike=instrument.strike,
+        years=years,
+        volatility=volatility,
+        is_call=instrument.right is Right.CALL,
+    )
+    return value / forward if instrument.payoff is Payoff.INVERSE else value
+
+
+def _implied(instrument: Instrument, mark: float, forward: float, years: float) -> float:
+    """Return the volatility at which the formula gives a mark; the nearest one where none does.
+
+    A mark below intrinsic value has no volatility: the smallest is taken and the residual carries the difference.
+    """
+    from scipy.optimize import brentq
+
+    def miss(volatility: float) -> float:
+        return _value(instrument, forward, years, volatility) - mark
+
+    low, high = 1e-4, MAX_IMPLIED_VOLATILITY
+    if miss(low) >= 0.0:
+        return low
+    if miss(high) <= 0.0:
+        raise InputError(
+            f"mark {mark:g} of {instrument.venue_symbol} is above any option value at a forward of {forward:g}",
+            field="mark_price",
+            allowed="a mark in the settle asset per coin (inverse options: in the coin)",
+        )
+    return float(brentq(miss, low, high, xtol=1e-12))
+
+
+def _notes(instrument: Instrument, forward: float, residual: float) -> tuple[str, ...]:
+    scale = 1.0 if instrument.payoff is Payoff.INVERSE else forward
+    if abs(residual) <= _LARGE_RESIDUAL_FRACTION * scale:
+        return ()
+    return (
+        f"{instrument.venue_symbol}: the mark differs by {residual:+.6g} from its implied volatility and forward; "
+        "the difference is kept",
+    )
