@@ -13,6 +13,7 @@ from margincover.model.book import BookInput
 from margincover.model.market import MarketState
 from margincover.model.pool import MarginPool
 from margincover.model.position import Balance, Position
+from margincover.model.spot_volatility import SpotVolatility
 from margincover.paths import reference
 from margincover.paths.engine import BLOCK_PATHS, PathSettings, bridge_key, simulate
 from margincover.paths.expiry import expiry_steps, settled
@@ -157,3 +158,19 @@ def test_an_expired_option_needs_no_margin():
     assert after[1] < before[1]
     # The put ends out of the money: equity in standard margin counts no options, so that nothing is paid or freed.
     np.testing.assert_allclose(after[0], before[0], rtol=1e-9)
+
+
+def test_implied_volatility_moves_with_the_coin_along_paths_and_not_at_the_start():
+    law = SpotVolatility(down_linear=1.2, down_quadratic=4.0, up_linear=1.0, up_quadratic=0.0, largest_log=0.9)
+    plain = strangle()
+    moving = replace(plain, spot_volatility=law)
+    ratio = np.array([[1.0, 0.8, 1.2, 0.3]])
+    bare, moved = margin.evaluate_pool(plain, ratio), margin.evaluate_pool(moving, ratio)
+    multiple = law.multiple(ratio[0])
+    assert multiple[0] == 1.0
+    assert multiple[3] == pytest.approx(np.exp(0.9))
+    by_hand = [margin.evaluate_pool(plain, ratio[:, [k]], volatility_ratio=multiple[k])[1][0] for k in range(4)]
+    np.testing.assert_allclose(moved[1], by_hand, rtol=1e-12)
+    assert moved[1][0] == bare[1][0]
+    assert (moved[1][1:] > bare[1][1:]).all()
+    assert run(moving).maximum.mean() > run(plain).maximum.mean()

@@ -32,7 +32,7 @@ MAKING, COIN, BYBIT = "binance:market-making", "binance:coin-treasury", "bybit:d
 CASES: dict[str, tuple[Change, list[str]]] = {
     "unknown venue": (
         lambda d: (d.update(transfer_times=[]), replaced(d, MAKING, id="binanze:market-making")),
-        ["binanze:market-making", "venue", "binance, bybit"],
+        ["binanze:market-making", "venue", "binance, bitget", "bybit"],
     ),
     "unknown mode": (lambda d: replaced(d, MAKING, mode="usdm"), [MAKING, "mode", "usdm_single_asset"]),
     "unknown symbol": (lambda d: first(d).update(symbol="BTCUSDX"), [MAKING, "symbol", "BTCUSDX"]),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from margincover.errors import InputError, RulebookError
-from margincover.venues.bybit import options, portfolio
+from margincover.venues.bybit import options, portfolio, stress
 from margincover.venues.parameters import packaged, parameters
 
 AT = datetime(2026, 3, 24, tzinfo=UTC)
@@ -39,11 +39,13 @@ def test_every_packaged_edition_is_readable():
         "option_fee": options.OptionFeeParameters,
         "portfolio_margin": portfolio.RiskUnitParameters,
         "portfolio_margin_contingency": portfolio.ContingencyParameters,
+        "portfolio_margin_volatility": stress.VolatilityParameters,
+        "portfolio_margin_spread": stress.SpreadBound,
         "borrow": portfolio.BorrowParameters,
         "collateral": portfolio.CollateralParameters,
     }
     read = [readers[e.mode].from_mapping(e.values, source=e.id) for e in packaged("bybit")]
-    assert len(read) == 8
+    assert len(read) == 11
 
 
 def test_short_call_maintenance_of_the_help_page():

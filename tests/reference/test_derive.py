@@ -21,7 +21,7 @@ from margincover.venues.derive import pm2 as derive_pm2
 from margincover.venues.derive import standard as derive_standard
 from margincover.venues.derive.auction import AuctionParameters
 from margincover.venues.derive.fees import FeeParameters
-from margincover.venues.derive.parameters import Pm2Parameters, StandardParameters
+from margincover.venues.derive.parameters import Pm2Parameters, StandardParameters, StaticRate
 from margincover.venues.derive.state import OptionLegs, Pm2Holding, StandardHolding, StandardState
 from margincover.venues.parameters import packaged, parameters
 from tests import derive_cases
@@ -425,6 +425,7 @@ def test_forward_part_already_settled_is_not_shocked():
 
 def test_every_packaged_edition_is_accepted_and_v3_is_not_sold_as_confirmed():
     kinds = {"SM": StandardParameters, "PM2": Pm2Parameters, "auction": AuctionParameters, "fees": FeeParameters}
+    kinds["PM2_rate"] = StaticRate
     editions = packaged("derive")
     assert {edition.mode for edition in editions} == set(kinds)
     for edition in editions:

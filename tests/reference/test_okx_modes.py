@@ -48,15 +48,17 @@ def test_every_packaged_edition_is_readable():
     readers = {
         "option": options.OptionParameters,
         "option_fee": options.OptionFeeParameters,
+        "option_liquidation_fee": options.LiquidationFeeParameters,
         "borrow": multi.BorrowParameters,
         "discount": multi.DiscountParameters,
         "portfolio_margin": portfolio.RiskUnitParameters,
         "portfolio_margin_perpetual": portfolio.PerpetualChargeParameters,
         "portfolio_margin_scaling": portfolio.ScalingParameters,
         "portfolio_margin_stablecoin_example": portfolio.StablecoinParameters,
+        "portfolio_margin_stablecoin_range": portfolio.StablecoinRangeParameters,
     }
     read = [readers[e.mode].from_mapping(e.values, source=e.id) for e in packaged("okx")]
-    assert len(read) == 26
+    assert len(read) == 32
 
 
 def test_short_call_margin_of_the_2020_example():

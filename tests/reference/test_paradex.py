@@ -272,5 +272,10 @@ def test_every_packaged_edition_can_be_read():
         "portfolio": pm.ParadexPortfolioParameters,
         "liquidation": around.ParadexLiquidationParameters,
     }
+    numbers = {"perpetual_maintenance": "maintenance_of_initial_fraction", "portfolio_provision": "funding_hours"}
     for edition in packaged("paradex"):
+        if edition.mode in numbers:
+            assert list(edition.values) == [numbers[edition.mode]]
+            assert edition.values[numbers[edition.mode]] > 0
+            continue
         assert kinds[edition.mode].from_mapping(edition.values, source=edition.id) is not None

@@ -17,7 +17,6 @@ from margincover.model.rules import HaircutLadder, ModeRule, PoolBy, Rulebook, T
 from margincover.report import format as fmt
 from margincover.report.format import Rounding
 from margincover.venues import parameters, registry
-from margincover.venues.models import ModelRequest, build_model
 from margincover.venues.parameters import ParameterEdition
 from margincover.venues.pools import build_pools
 from margincover.venues.registry_parse import RuleKey
@@ -151,7 +150,7 @@ def _meet(current: Book, future: FutureRules) -> tuple[_Finding | None, Book]:
         return replace(about, problem=_not_computed(account, f"mode {account.mode} has no rules from then on")), current
     after = _under(current, to_come, keys)
     try:
-        old, new = _pools(current), _pools(after)
+        old, new = build_pools(current), build_pools(after)
         effect = _effect(account, pool_statuses(old), pool_statuses(new))
     except MargincoverError as error:
         return replace(about, problem=_not_computed(account, str(error))), current
@@ -159,25 +158,6 @@ def _meet(current: Book, future: FutureRules) -> tuple[_Finding | None, Book]:
     if not about.rules and not _moves(effect):
         return None, after
     return replace(about, effect=effect if _moves(effect) else None), after
-
-
-def _pools(book: Book) -> tuple[MarginPool, ...]:
-    """Return the pools of the one account of a book, with the parameters of its rulebook's date."""
-    (account,) = book.accounts
-    rules = book.rulebooks[account.venue]
-
-    def dated(pool: MarginPool) -> MarginPool:
-        # Contracts keep their age of as_of; only what the venue asks for is that of the later date.
-        request = ModelRequest(
-            pool=replace(pool, model=None),
-            rule=rules.modes[account.mode],
-            account=account,
-            market=book.market,
-            at=rules.at,
-        )
-        return replace(pool, model=build_model(request))
-
-    return tuple(pool if pool.model is None else dated(pool) for pool in build_pools(book))
 
 
 def _with_parameters(about: _Finding, current: Book, old: Sequence[MarginPool], new: Sequence[MarginPool]) -> _Finding:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from margincover.errors import InputError, UsageError
 from margincover.model.account import Account
 from margincover.model.book import Book
-from margincover.model.instrument import Instrument, Payoff
+from margincover.model.instrument import Instrument, Kind, Payoff
 from margincover.model.position import Balance, MarginMode, Position
 from margincover.venues import symbols
 from margincover.venues.legs import mark_of
+from margincover.venues.option_legs import build_option
 
 OUTSIDE = "outside"
 _ADD = re.compile(
@@ -95,8 +96,8 @@ def parse_transfer(text: str) -> Transfer:
 def changed_book(book: Book, trades: Sequence[Trade], transfers: Sequence[Transfer]) -> Book:
     """Return the book after the trades and transfers, for ``as_of``.
 
-    A trade against a position realises its profit into the cross balance of the settle asset; trading fees are not
-    counted. New positions stand in cross margin.
+    A trade against a position realises its profit into the cross balance of the settle asset; an option's premium is
+    paid or received at once. Trading fees are not counted. New positions stand in cross margin.
 
     Raises
     ------
@@ -145,6 +146,8 @@ def _traded(book: Book, account: Account, trade: Trade, instrument: Instrument) 
         )
     old = held[0] if held else None
     probe = old or Position(symbol=trade.symbol, contracts=trade.contracts, entry_price=trade.price or 1.0)
+    if instrument.kind is Kind.OPTION:
+        return _option_traded(book, account, trade, instrument, old, probe)
     price = trade.price if trade.price is not None else mark_of(book, account, probe, instrument)
     if old is None:
         # A symbol that the market does not quote is marked at the price of the trade.
@@ -162,6 +165,29 @@ def _traded(book: Book, account: Account, trade: Trade, instrument: Instrument) 
         old, contracts=total, entry_price=_entry(instrument, old, trade.contracts, price), leverage=leverage,
         reported=None,
     )  # fmt: skip
+    return replace(account, positions=tuple(changed if p is old else p for p in account.positions))
+
+
+def _option_traded(
+    book: Book, account: Account, trade: Trade, instrument: Instrument, old: Position | None, probe: Position
+) -> Account:
+    """Return the account after a trade in an option, its premium paid or received in the settle asset."""
+    price = trade.price if trade.price is not None else build_option(book, account, probe).mark
+    if not price > 0.0:
+        raise InputError(
+            f"{trade.symbol} is marked at {price:g}", account=account.id, field="--add", allowed="a price by @PRICE"
+        )
+    account = _credited(account, instrument.settle, -trade.contracts * instrument.multiplier * price)
+    if old is None:
+        return replace(account, positions=(*account.positions, replace(probe, entry_price=price)))
+    total = old.contracts + trade.contracts
+    if total == 0.0:
+        return replace(account, positions=tuple(p for p in account.positions if p is not old))
+    if old.contracts * trade.contracts > 0.0:
+        entry = (abs(old.contracts) * old.entry_price + abs(trade.contracts) * price) / abs(total)
+    else:
+        entry = old.entry_price if abs(trade.contracts) < abs(old.contracts) else price
+    changed = replace(old, contracts=total, entry_price=entry, reported=None)
     return replace(account, positions=tuple(changed if p is old else p for p in account.positions))
 
 

@@ -20,6 +20,7 @@ from margincover.model.results import PathSummary
 from margincover.model.scenario import History, ScenarioGenerator, ScenarioInfo
 from margincover.paths.engine import MAX_PATHS, PathSettings, simulate
 from margincover.scenarios.calibration import Calibration, load_packaged
+from margincover.scenarios.implied import packaged_spot_volatility
 from margincover.units import format_duration, parse_utc
 from margincover.venues.explain import explain_pool
 from margincover.venues.pools import build_pools
@@ -126,7 +127,7 @@ def cover(
     elif chosen.scenarios is not None or chosen.history is not None:
         raise UsageError("a generator with scenarios or history", field="generator", allowed="one of them")
     paths = simulate(
-        pools,
+        [replace(pool, spot_volatility=packaged_spot_volatility()) if pool.options.count else pool for pool in pools],
         generator,
         PathSettings(
             n_paths=chosen.paths,
@@ -159,7 +160,7 @@ def cover(
                 *_table_warnings(paths),
                 *(announcement_text(each) for each in announcements(book)),
             ],
-            not_modelled=generator.info.not_modelled,
+            not_modelled=[*_volatility_note(pools), *generator.info.not_modelled],
         ),
     )
     return CoverageReport(result=result)
@@ -225,6 +226,15 @@ def _sample_warnings(tolerance: Tolerance, paths: int) -> list[str]:
         return []
     enough = int(100 / tolerance.probability)
     return [f"only {expected:.0f} paths are expected beyond the tolerance: raise --paths to {enough:,}"]
+
+
+def _volatility_note(pools: Sequence[MarginPool]) -> list[str]:
+    if not any(pool.options.count for pool in pools):
+        return []
+    return [
+        "implied volatility of its own: along the paths it moves with the coin alone, for all strikes and expiries "
+        f"alike, by one law fitted on BTC ({packaged_spot_volatility().source})"
+    ]
 
 
 def _table_warnings(paths: PathSummary) -> list[str]:

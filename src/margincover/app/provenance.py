@@ -60,7 +60,8 @@ def _used_tables(book: Book) -> dict[str, set[str]]:
         for position in account.positions:
             instrument = book.instruments[(account.venue, position.symbol)]
             overridden = position.maintenance_fraction is not None or instrument.id in book.tier_overrides
-            if not overridden and rules.products[instrument.product].tier_key:
+            reads_tiers = rules.modes[account.mode].uses_tiers and rules.products[instrument.product].tier_key
+            if not overridden and reads_tiers:
                 keys.add(symbols.tier_table_for(rules, instrument).key)
         if rules.modes[account.mode].pool_by is PoolBy.ACCOUNT:
             keys |= {b.asset for b in account.balances if b.asset in rules.ladders}
@@ -127,10 +128,7 @@ def funding_warnings(book: Book, charged_per_hour: Callable[[str], float]) -> li
 
 
 def _held_constant(pools: Sequence[MarginPool]) -> list[str]:
-    done = []
-    if any(pool.options.count for pool in pools):
-        done.append("moves of implied volatility: each option keeps its own along the paths")
     pegged = {asset for pool in pools for asset in (*pool.assets.assets, pool.unit) if is_pegged(asset)} - {"USD"}
     if not pegged:
-        return done
-    return [*done, f"moves of {', '.join(sorted(pegged))} against USD: held at the price in the book"]
+        return []
+    return [f"moves of {', '.join(sorted(pegged))} against USD: held at the price in the book"]

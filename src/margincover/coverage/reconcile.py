@@ -10,6 +10,7 @@ import numpy as np
 from margincover.model.account import Account, AccountReport
 from margincover.model.book import Book
 from margincover.model.pool import MarginPool
+from margincover.model.pool_model import ScalesMaintenance
 from margincover.model.position import PositionReport
 from margincover.model.results import LiquidationLevel, PoolStatus, Reconciliation
 from margincover.units import BPS_PER_UNIT
@@ -54,10 +55,14 @@ def _account_rows(account: Account, pool: MarginPool, status: PoolStatus) -> lis
     if report is None:
         return []
     rows = _row(pool.id, "equity", pool.unit, status.equity_native, report.equity_native)
-    rows += _row(pool.id, "maintenance margin", pool.unit, status.maintenance_native, report.maintenance_native)
+    # The venue prints its own maintenance margin, which the model holds as a multiple where liquidation is not at 1.
+    multiple = pool.model.maintenance_multiple if isinstance(pool.model, ScalesMaintenance) else 1.0
+    maintenance = status.maintenance_native / multiple
+    rows += _row(pool.id, "maintenance margin", pool.unit, maintenance, report.maintenance_native)
     rows += _row(pool.id, "initial margin", pool.unit, status.initial_native, report.initial_native)
     if report.ratio is not None and status.coverage_ratio is not None:
-        ours = status.coverage_ratio if report.ratio_kind == "equity_over_mm" else 1.0 / status.coverage_ratio
+        ratio = status.coverage_ratio * multiple
+        ours = ratio if report.ratio_kind == "equity_over_mm" else 1.0 / ratio
         rows += _row(pool.id, f"ratio ({report.ratio_kind})", "fraction", ours, report.ratio)
     return rows
 

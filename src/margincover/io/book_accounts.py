@@ -157,6 +157,8 @@ def _supplement(table: PositionTable) -> exchanges.PositionSupplement:
         mark_price=table.mark_price,
         maintenance_fraction=table.maintenance_fraction,
         maintenance_deduction_native=table.maintenance_deduction,
+        implied_volatility=table.implied_volatility,
+        forward_price=table.forward_price,
     )
 
 

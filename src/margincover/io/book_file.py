@@ -26,6 +26,8 @@ from margincover.model.book import (
 from margincover.model.market import MarketState
 from margincover.units import format_utc
 
+_INSTRUMENT_FACTS = ("multiplier", "tick", "open_interest", "open_interest_lower_cap", "open_interest_upper_cap")
+
 
 def load_book(path: Path | str) -> BookInput:
     """Return the book of a ``.json`` or ``.toml`` file and of the files that it names.
@@ -172,6 +174,7 @@ def _market(
             volatility_annual=table.market.volatility_annual,
             implied_volatility=table.market.implied_volatility,
             forwards=table.market.forwards,
+            interest_rate_per_year=table.market.interest_rate_per_year,
         )
     except InputError as error:
         problems.append(error.located(source=source))
@@ -237,11 +240,12 @@ def _instruments(table: BookTable, source: str, problems: list[InputError]) -> t
             problems.append(
                 InputError(f"{row.venue} {row.symbol} stood twice", source=source, field=place, allowed="one entry")
             )
-        if row.multiplier is None and row.tick is None:
-            problems.append(InputError("stated nothing", source=source, field=place, allowed="multiplier or tick"))
-        found[row.venue, row.symbol] = InstrumentOverride(
-            venue=row.venue, symbol=row.symbol, multiplier=row.multiplier, tick=row.tick
-        )
+        stated = {name: value for name in _INSTRUMENT_FACTS if (value := getattr(row, name)) is not None}
+        if not stated:
+            problems.append(
+                InputError("stated nothing", source=source, field=place, allowed=", ".join(_INSTRUMENT_FACTS))
+            )
+        found[row.venue, row.symbol] = InstrumentOverride(venue=row.venue, symbol=row.symbol, **stated)
     return tuple(found.values())
 
 

@@ -160,6 +160,10 @@ class MarketTable(_Table):
         default_factory=dict,
         description="Forward of an option's expiry in its quote asset; keys as in marks, or BASE-YYMMDD.",
     )
+    interest_rate_per_year: dict[Text, Annotated[float, Limits(least=-1.0, most=1.0)]] = Field(
+        default_factory=dict,
+        description="Interest rate of an expiry (0.05 is 5 %) by BASE-YYMMDD, for rules that discount options.",
+    )
 
 
 class InstrumentTable(_Table):
@@ -169,6 +173,13 @@ class InstrumentTable(_Table):
     symbol: Text = Field(description="Symbol as in positions.")
     multiplier: Positive | None = Field(None, description="Base units per contract (inverse: quote units).")
     tick: Positive | None = Field(None, description="Price step.")
+    open_interest: NonNegative | None = Field(None, description="Base units open in the whole market (dYdX).")
+    open_interest_lower_cap: NonNegative | None = Field(
+        None, description="Open interest, in the quote asset, above which initial margin rises (dYdX)."
+    )
+    open_interest_upper_cap: NonNegative | None = Field(
+        None, description="Open interest, in the quote asset, from which initial margin is the whole value; 0: never."
+    )
 
 
 class ToleranceTable(_Table):

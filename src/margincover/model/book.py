@@ -134,6 +134,9 @@ class InstrumentOverride:
     symbol: str
     multiplier: float | None = None
     tick: float | None = None
+    open_interest: float | None = None
+    open_interest_lower_cap: float | None = None
+    open_interest_upper_cap: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

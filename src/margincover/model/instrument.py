@@ -57,6 +57,11 @@ class Instrument:
         Price and size steps, > 0; None means not known.
     tier_table : str
         Key of the tier table in the rulebook.
+    open_interest : float or None
+        Base units open in the whole market, >= 0, where a venue's margin depends on it; None means not stated.
+    open_interest_lower_cap, open_interest_upper_cap : float or None
+        Values of open interest, in the quote asset, between which a venue raises initial margin; an upper cap of 0
+        means that it does not.
 
     Raises
     ------
@@ -81,6 +86,9 @@ class Instrument:
     right: Right | None = None
     tick: float | None = None
     lot: float | None = None
+    open_interest: float | None = None
+    open_interest_lower_cap: float | None = None
+    open_interest_upper_cap: float | None = None
 
     def __post_init__(self) -> None:
         dated = self.kind in (Kind.FUTURE, Kind.OPTION)
@@ -97,6 +105,18 @@ class Instrument:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 self._refuse(name, str(value), "a finite number > 0")
+        self._check_open_interest()
+
+    def _check_open_interest(self) -> None:
+        for name in ("open_interest", "open_interest_lower_cap", "open_interest_upper_cap"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                self._refuse(name, str(value), "a finite number >= 0")
+        lower, upper = self.open_interest_lower_cap, self.open_interest_upper_cap
+        if (lower is None) != (upper is None):
+            self._refuse("open_interest_lower_cap", f"{lower}, the upper cap {upper}", "both caps or none")
+        if lower is not None and upper is not None and upper < lower:
+            self._refuse("open_interest_upper_cap", str(upper), f"at least the lower cap {lower:g}")
 
     def _refuse(self, field: str, found: str, allowed: str) -> None:
         raise InputError(f"{field} was {found}", field=self.id, allowed=allowed)

@@ -11,6 +11,8 @@ from types import MappingProxyType
 from margincover.errors import InputError, StaleDataError
 
 MAX_IMPLIED_VOLATILITY = 10.0
+# No listed forward implies an interest rate beyond this; a larger figure is a percentage.
+MAX_INTEREST_RATE_PER_YEAR = 1.0
 
 
 def _positive(name: str, prices: Mapping[str, float]) -> Mapping[str, float]:
@@ -30,6 +32,17 @@ def _implied(volatilities: Mapping[str, float]) -> Mapping[str, float]:
                 allowed=f"a fraction above 0, at most {MAX_IMPLIED_VOLATILITY:g} (0.6 is 60 %)",
             )
     return MappingProxyType(dict(volatilities))
+
+
+def _interest(rates: Mapping[str, float]) -> Mapping[str, float]:
+    for key, rate in rates.items():
+        if not (math.isfinite(rate) and abs(rate) <= MAX_INTEREST_RATE_PER_YEAR):
+            raise InputError(
+                f"was {rate}",
+                field=f"market.interest_rate_per_year.{key}",
+                allowed=f"a fraction per year, at most {MAX_INTEREST_RATE_PER_YEAR:g} either way (0.05 is 5 %)",
+            )
+    return MappingProxyType(dict(rates))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,9 @@ class MarketState:
     forwards : mapping of str to float
         Forward of an option's expiry in its quote asset: keys as in ``marks``, or ``BASE-YYMMDD`` for all options of a
         coin and day.
+    interest_rate_per_year : mapping of str to float
+        Interest rate of an expiry as a fraction (0.05 is 5 %), either sign, by ``BASE-YYMMDD``; read by the rules that
+        discount options.
 
     Raises
     ------
@@ -70,6 +86,7 @@ class MarketState:
     volatility_annual: Mapping[str, float] = field(default_factory=dict)
     implied_volatility: Mapping[str, float] = field(default_factory=dict)
     forwards: Mapping[str, float] = field(default_factory=dict)
+    interest_rate_per_year: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.observed_at > self.as_of:
@@ -83,6 +100,7 @@ class MarketState:
         object.__setattr__(self, "volatility_annual", _positive("market.volatility_annual", self.volatility_annual))
         object.__setattr__(self, "forwards", _positive("market.forwards", self.forwards))
         object.__setattr__(self, "implied_volatility", _implied(self.implied_volatility))
+        object.__setattr__(self, "interest_rate_per_year", _interest(self.interest_rate_per_year))
         for key, rate in self.funding_per_hour.items():
             # Venues cap funding at 4 % per hour or below; a larger figure is a percent or an annual rate.
             if not (math.isfinite(rate) and abs(rate) <= 0.04):

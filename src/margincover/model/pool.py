@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from margincover.model.option_table import OptionTable
 from margincover.model.pool_model import PoolModel
 from margincover.model.rules import TickRule
+from margincover.model.spot_volatility import SpotVolatility
 from margincover.numeric.arrays import IndexVector, Vector
 
 
@@ -154,6 +155,8 @@ class MarginPool:
         Options; only pools with a model hold any.
     model : PoolModel or None
         Rule of the account where tiers and haircuts alone do not say it; None means that ``legs`` and ``assets`` do.
+    spot_volatility : SpotVolatility or None
+        How implied volatility moves when factors move; None holds it. Set for paths, not for what a venue says now.
     """
 
     id: str
@@ -173,6 +176,7 @@ class MarginPool:
     notes: tuple[str, ...] = ()
     options: OptionTable = field(default_factory=OptionTable.empty)
     model: PoolModel | None = None
+    spot_volatility: SpotVolatility | None = None
 
     @property
     def is_flat(self) -> bool:

@@ -7,7 +7,7 @@ folder: status, explain trees, liquidation prices, what-if grids and paths all a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,15 @@ class Requirement:
     detail: str = ""
     maintenance_tree: ExplainNode | None = None
     initial_tree: ExplainNode | None = None
+
+
+@runtime_checkable
+class ScalesMaintenance(Protocol):
+    """Model of a venue that liquidates at a ratio other than 1: its maintenance is this multiple of the venue's."""
+
+    @property
+    def maintenance_multiple(self) -> float:
+        """Equity over the venue's own maintenance margin at which it liquidates, >= 1."""
 
 
 class PoolModel(Protocol):

@@ -169,16 +169,20 @@ class HaircutSlice:
 class HaircutLadder:
     """Collateral weights of one asset by amount held, and what borrowing it adds to maintenance.
 
+    ``owed_weight`` in [1, 2] is what a unit that is owed or required counts where a venue prices debts above the index
+    (Binance multi-assets mode); None where it does not.
+
     Raises
     ------
     RulebookError
-        If slices leave a gap, weights rise or stand outside [0, 1].
+        If slices leave a gap, weights rise or stand outside [0, 1], or ``owed_weight`` outside [1, 2].
     """
 
     asset: str
     slices: tuple[HaircutSlice, ...]
     borrow_maintenance_fraction: float = 0.0
     source: str = ""
+    owed_weight: float | None = None
 
     def __post_init__(self) -> None:
         where = f"collateral.{self.asset}"
@@ -198,6 +202,10 @@ class HaircutLadder:
             last = part.weight
         if not 0.0 <= self.borrow_maintenance_fraction <= 1.0:
             raise RulebookError("borrow maintenance outside [0, 1]", field=where, allowed="a fraction")
+        if self.owed_weight is not None and not 1.0 <= self.owed_weight <= 2.0:
+            raise RulebookError(
+                f"owed_weight was {self.owed_weight}", field=where, allowed="1 + buffer, from 1 to 2 (1.05 is 5 %)"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +240,8 @@ class ModeRule:
         it (options, scan grids, portfolio margin); empty where they do.
     model_for : ModelFor
         Which of those pools; ``OPTIONS`` leaves pools without options to tiers and haircuts.
+    uses_tiers : bool
+        False where the model reads no tier table: positions of coins without one can then be held.
     unit : str
         Unit of a pool of the whole account: ``USD``, or the asset in which the venue values the account.
     initial_closing_fee : ClosingFee or None
@@ -242,6 +252,8 @@ class ModeRule:
     funding_in_maintenance_hours : float
         Hours of the market's funding that stand inside the maintenance rate; 0 where funding does not enter it. Signed
         for a long, as the venue's figures confirm; by its size for a short, which is never below the venue's.
+    backstop_of_maintenance_fraction : float or None
+        Equity over maintenance, in (0, 1), below which the venue takes positions and margin and returns nothing.
     """
 
     name: str
@@ -264,9 +276,11 @@ class ModeRule:
     model: str = ""
     model_for: ModelFor = ModelFor.ALL
     unit: str = "USD"
+    uses_tiers: bool = True
     initial_closing_fee: ClosingFee | None = None
     maintenance_scale: MaintenanceScale = MaintenanceScale.VALUE
     funding_in_maintenance_hours: float = 0.0
+    backstop_of_maintenance_fraction: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

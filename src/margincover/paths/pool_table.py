@@ -95,17 +95,21 @@ class PoolTable:
         filled = self._filled[factor]
         if filled[at, chunk].all():
             return
-        wanted = np.unique(np.stack([at, chunk]), axis=1)
+        wanted = np.zeros_like(filled)
+        wanted[at, chunk] = True
+        # A neighbour to either side is filled too: later blocks go a little further than the first ones.
+        wanted[:, 1:] |= wanted[:, :-1]
+        wanted[:, :-1] |= wanted[:, 1:]
         with self._lock:
-            for slice_, number in wanted.T:
-                if not filled[slice_, number]:
-                    self._fill_chunk(factor, int(slice_), int(number))
-                    filled[slice_, number] = True
+            missing = wanted & ~filled
+            for slice_ in np.flatnonzero(missing.any(axis=1)):
+                self._fill_slice(factor, int(slice_), np.flatnonzero(missing[slice_]))
+                filled[slice_] |= missing[slice_]
 
-    def _fill_chunk(self, factor: int, slice_: int, number: int) -> None:
-        first = (number - _CHUNKS_PER_SIDE) * _CHUNK
-        ratio = np.ones((len(self.pool.factors), _CHUNK + 1))
-        ratio[factor] = np.exp((first + np.arange(_CHUNK + 1)) * NODE)
+    def _fill_slice(self, factor: int, slice_: int, chunks: NDArray[np.int64]) -> None:
+        node = ((chunks - _CHUNKS_PER_SIDE) * _CHUNK)[:, None] + np.arange(_CHUNK + 1)[None, :]
+        ratio = np.ones((len(self.pool.factors), node.size))
+        ratio[factor] = np.exp(node.ravel() * NODE)
         part = self._rows(ratio, slice_) - self._base[slice_][:, None]
-        start = number * (_CHUNK + 1)
-        self._dense[factor, slice_, start : start + _CHUNK + 1] = part.T
+        row = chunks[:, None] * (_CHUNK + 1) + np.arange(_CHUNK + 1)[None, :]
+        self._dense[factor, slice_, row.ravel()] = part.T

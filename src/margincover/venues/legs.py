@@ -74,8 +74,9 @@ def build_leg(
     instrument = book.instruments[(account.venue, position.symbol)]
     fee = account.taker_fee_fraction
     fee = rule.default_taker_fee_fraction if fee is None else fee
+    # A product without tiers, or a cross position whose mode reads none, is margined by the mode's model alone.
     untiered = not book.rulebooks[account.venue].products[instrument.product].tier_key
-    # A product without tiers is margined by the mode's model alone.
+    untiered = untiered or (not rule.uses_tiers and position.margin_mode is MarginMode.CROSS)
     tiers, tier_source, notes = (
         ((), "", ()) if untiered else _tiers(book, account, position, instrument, contracts_in_family)
     )

@@ -78,7 +78,8 @@ def _refine(headroom: Headroom, inner: float, outer: float) -> float:
 
 def common_move(pool: MarginPool) -> tuple[float | None, float | None]:
     """Return the fractional common moves (down <= 0, up >= 0) at which a pool is liquidated, None where none."""
-    if pool.is_flat:
+    # A pool with a model may owe what moves without holding a position: borrowed coins.
+    if pool.is_flat and (pool.model is None or not pool.factors):
         return None, None
 
     def headroom(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,6 +142,12 @@ def _underlying_levels(pool: MarginPool) -> tuple[LiquidationLevel, ...]:
                 f"{options.bases[k]}/{options.quotes[k]}": float(options.index[k])
                 for k in range(options.count)
                 if options.factor_index[k] == factor
+            }
+        if not marks:
+            marks = {
+                f"{asset}/{pool.unit}": float(pool.assets.price_unit[row])
+                for row, asset in enumerate(pool.assets.assets)
+                if pool.assets.factor_index[row] == factor and pool.is_flat
             }
         if not marks:
             continue

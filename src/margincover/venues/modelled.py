@@ -99,13 +99,24 @@ def _asset(state: PoolState, asset: int, held: Paths, counted: Paths) -> Explain
         for k in options:
             label = f"{pool.options.symbols[k]} option value"
             parts.append(_scaled(label, float(state.option_value[k, 0]), price, name, pool.unit, plain))
-    elif rest:
-        parts.append(_scaled("other", rest, price, name, pool.unit, plain))
+    elif options and abs(rest - _profit(state, options)) <= 1e-9 * max(abs(value), 1.0):
+        for k in options:
+            label = f"{pool.options.symbols[k]} unrealised profit"
+            parts.append(_scaled(label, _profit(state, [k]), price, name, pool.unit, plain))
+    elif abs(rest) > 1e-12 * max(abs(wallet), abs(value), 1e-12):
+        label = "options, as the rule values them" if options else "other"
+        parts.append(_scaled(label, rest, price, name, pool.unit, plain))
     haircut = float(counted[asset, 0]) - sum(part.value for part in parts)
     size = sum(abs(part.value) for part in parts)
     if abs(haircut) > 1e-12 * max(size, 1e-12):
         parts.append(ExplainNode(label="haircut", value=haircut, unit=pool.unit))
     return summed(name, pool.unit, tuple(parts), "" if plain else f"at {price:,.8g} {pool.unit}")
+
+
+def _profit(state: PoolState, options: list[int]) -> float:
+    """Return the value of options less what they were entered at: what counts where no premium changes hands."""
+    table = state.pool.options
+    return sum(float(state.option_value[k, 0]) - float(table.quantity[k]) * float(table.entry[k]) for k in options)
 
 
 def _scaled(label: str, native: float, price: float, asset: str, unit: str, plain: bool) -> ExplainNode:

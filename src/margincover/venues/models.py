@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from typing import Protocol, cast
 
 from margincover.errors import InputError, RulebookError
 from margincover.model.account import Account
+from margincover.model.instrument import Instrument
 from margincover.model.market import MarketState
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolModel
 from margincover.model.provenance import EditionUse
-from margincover.model.rules import ModeRule
+from margincover.model.rules import ModeRule, Rulebook
 from margincover.venues.parameters import ParameterEdition, parameters
 
 # Model name -> module that has ``build``; venue modules load when they are used.
 _MODELS: Mapping[str, str] = {
+    "binance_multi_assets": "margincover.venues.binance.multi_assets_model",
+    "binance_portfolio": "margincover.venues.binance.portfolio_model",
+    "bybit_cross_options": "margincover.venues.bybit.cross_options",
+    "bybit_portfolio": "margincover.venues.bybit.portfolio_model",
+    "deribit_cross_portfolio": "margincover.venues.deribit.cross_portfolio",
+    "deribit_cross_standard": "margincover.venues.deribit.cross_standard",
+    "deribit_segregated_portfolio": "margincover.venues.deribit.segregated_portfolio",
     "deribit_segregated_standard": "margincover.venues.deribit.segregated_standard",
+    "derive_portfolio": "margincover.venues.derive.portfolio_account",
+    "derive_standard": "margincover.venues.derive.standard_account",
+    "dydx_subaccount": "margincover.venues.dydx.subaccount_model",
+    "paradex_cross": "margincover.venues.paradex.cross_model",
+    "paradex_portfolio": "margincover.venues.paradex.portfolio_model",
+    "okx_futures": "margincover.venues.okx.futures_model",
+    "okx_isolated_pair": "margincover.venues.okx.pair_model",
+    "okx_multi_currency": "margincover.venues.okx.multi_currency_model",
+    "okx_portfolio": "margincover.venues.okx.portfolio_model",
 }
 
 
@@ -41,13 +58,18 @@ def edition_uses(editions: Iterable[ParameterEdition], at: datetime) -> tuple[Ed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """What a model is built from: the pool without its model, and where its facts come from."""
+    """What a model is built from: the pool without its model, and where its facts come from.
+
+    ``instruments`` are those of the book by venue and symbol as written there.
+    """
 
     pool: MarginPool
     rule: ModeRule
     account: Account
     market: MarketState
     at: datetime
+    rulebook: Rulebook
+    instruments: Mapping[tuple[str, str], Instrument] = field(default_factory=dict)
 
     def index(self, base: str, quote: str = "USD") -> float:
         """Return the index of a coin in a quote asset at ``as_of``, from the market's USD prices.

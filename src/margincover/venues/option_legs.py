@@ -20,7 +20,7 @@ from margincover.venues.legs import years_to_expiry
 
 # Marks are printed to four decimals of a coin or to the cent; a formula that is off by more than this share of the
 # underlying does not describe the mark, and the user is told.
-_LARGE_RESIDUAL_FRACTION = 0.01
+_LARGE_RESIDUAL_FRACTION = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

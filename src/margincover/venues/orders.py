@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 from margincover.errors import NotSupportedError
 from margincover.model.account import Account
@@ -15,10 +16,24 @@ from margincover.model.book import Book
 from margincover.model.instrument import Payoff
 from margincover.model.pool import MarginPool
 from margincover.model.position import Bucket, MarginMode, Side
+from margincover.numeric.arrays import Vector
 from margincover.venues.legs import mark_of
 
 # Venues whose order rule is confirmed; elsewhere resting orders also enter maintenance, by rules not yet modelled.
 _ORDER_RULE_VENUES = frozenset({"binance"})
+
+
+@runtime_checkable
+class TakesOrders(Protocol):
+    """Model of an account whose resting orders take the rule of this module."""
+
+    @property
+    def order_rate(self) -> Vector:
+        """Pool unit per unit of initial margin in each asset, [asset], > 0."""
+
+    @property
+    def order_note(self) -> str:
+        """What is said of the rule where orders rest."""
 
 
 def open_order_requirement(*, signed_notional: float, bids: float, asks: float, leverage: float) -> float:
@@ -62,11 +77,26 @@ def with_open_orders(book: Book, account: Account, pools: Sequence[MarginPool]) 
     for symbol in dict.fromkeys(order.symbol for order in account.open_orders):
         settle, amount = _symbol_extra(book, account, symbol)
         extra[settle] = extra.get(settle, 0.0) + amount
-    done = []
-    for pool in pools:
-        cross = pool.margin_mode == MarginMode.CROSS.value
-        done.append(replace(pool, open_order_initial=extra.pop(pool.unit, 0.0)) if cross else pool)
-    return done
+    return [_with_extra(pool, extra) if pool.margin_mode == MarginMode.CROSS.value else pool for pool in pools]
+
+
+def _with_extra(pool: MarginPool, extra: dict[str, float]) -> MarginPool:
+    """Return a cross pool with the part of the extra margin that its assets carry, in its unit."""
+    mine = {asset: extra[asset] for asset in pool.assets.assets if asset in extra}
+    if not mine:
+        return pool
+    if pool.model is None:
+        assert set(mine) == {pool.unit}, "Invariant: the venue's pools without a model hold one asset, their unit"
+        return replace(pool, open_order_initial=mine[pool.unit])
+    if not isinstance(pool.model, TakesOrders):
+        raise NotSupportedError(
+            f"resting orders in mode {pool.mode}",
+            field="open_orders",
+            allowed="none in this mode: the rule for its orders is not published; they are no part of maintenance",
+        )
+    rows = [pool.assets.assets.index(asset) for asset in mine]
+    total = sum(amount * float(pool.model.order_rate[row]) for row, amount in zip(rows, mine.values(), strict=True))
+    return replace(pool, open_order_initial=total, notes=(*pool.notes, pool.model.order_note))
 
 
 def _symbol_extra(book: Book, account: Account, symbol: str) -> tuple[str, float]:

@@ -297,6 +297,12 @@ def _pool(
     ratio, source = _margin_call(account, rule)
     notes = tuple(note for leg in positions.cross for note in leg.notes)
     notes += tuple(note for leg in positions.options for note in leg.notes)
+    share = rule.backstop_of_maintenance_fraction
+    if share is not None:
+        notes += (
+            f"backstop at headroom {share - 1.0:.4g} x maintenance: below it {account.venue} takes the positions and "
+            "all margin of the pool, nothing is returned",
+        )
     if rule.confidence != "CONFIRMED":
         notes += (f"mode {rule.name} is {rule.confidence}: {rule.notes}",)
     pool = MarginPool(
@@ -321,6 +327,14 @@ def _pool(
         return pool
     if rule.model_for is ModelFor.OPTIONS and not positions.options:
         return pool
-    request = ModelRequest(pool=pool, rule=rule, account=account, market=book.market, at=book.as_of)
+    request = ModelRequest(
+        pool=pool,
+        rule=rule,
+        account=account,
+        market=book.market,
+        at=book.rulebooks[account.venue].at,
+        rulebook=book.rulebooks[account.venue],
+        instruments=book.instruments,
+    )
     model = build_model(request)
     return replace(pool, model=model, notes=notes + model.notes)

@@ -65,7 +65,7 @@ _EDITION_KEYS = frozenset(
     | {"first_tiers_only"}
 )
 _MODE_KEYS = frozenset(ModeRule.__dataclass_fields__) - {"name"}
-_LADDER_KEYS = frozenset({"slices", "borrow_maintenance_fraction"})
+_LADDER_KEYS = frozenset({"slices", "borrow_maintenance_fraction", "owed_weight"})
 
 RuleKey: TypeAlias = tuple[str, str]  # (block, mode name | tier table key | asset)
 RuleValue: TypeAlias = ModeRule | TierTable | HaircutLadder
@@ -362,6 +362,7 @@ def _ladder(place: Place, asset: str, edition: Edition) -> HaircutLadder:
             slices=tuple(slices),
             borrow_maintenance_fraction=place.number("borrow_maintenance_fraction"),
             source=source_text(edition),
+            owed_weight=place.number("owed_weight") if "owed_weight" in place.table else None,
         )
     except RulebookError as error:
         raise _named(error, place) from error
@@ -381,13 +382,6 @@ def _mode(edition_place: Place, place: Place, name: str, products: Mapping[str, 
         raise place.error(
             f"held {', '.join(untiered)}, which has no tiers", key="products", allowed="a model in the mode, or tiers"
         )
-    fee = place.number("default_taker_fee_fraction")
-    if not 0.0 <= fee <= LARGEST_TAKER_FEE:
-        raise place.error(
-            f"was {fee}",
-            key="default_taker_fee_fraction",
-            allowed="a fraction from 0 to 0.05 (0.0005 is 5 basis points)",
-        )
     level = place.number("margin_call_coverage_ratio") if "margin_call_coverage_ratio" in place.table else None
     if level is not None and not 1.0 < level <= 100.0:
         raise place.error(f"was {level}", key="margin_call_coverage_ratio", allowed="equity / maintenance in (1, 100]")
@@ -402,7 +396,7 @@ def _mode(edition_place: Place, place: Place, name: str, products: Mapping[str, 
         closing_fee=place.choice("closing_fee", ClosingFee),
         closing_fee_in_initial=place.flag("closing_fee_in_initial"),
         fee_in_reported_maintenance=place.flag("fee_in_reported_maintenance"),
-        default_taker_fee_fraction=fee,
+        default_taker_fee_fraction=_taker_fee(place),
         margin_call_coverage_ratio=level,
         tick_rule=place.choice("tick_rule", TickRule),
         haircut_collateral=place.flag("haircut_collateral"),
@@ -412,12 +406,22 @@ def _mode(edition_place: Place, place: Place, name: str, products: Mapping[str, 
         model=model,
         model_for=model_for,
         unit=place.text("unit", "USD"),
+        uses_tiers=place.flag("uses_tiers", True),
         initial_closing_fee=_initial_closing_fee(place),
-        maintenance_scale=place.choice("maintenance_scale", MaintenanceScale)
-        if "maintenance_scale" in place.table
-        else MaintenanceScale.VALUE,
+        maintenance_scale=_maintenance_scale(place),
         funding_in_maintenance_hours=_funding_hours(place),
+        backstop_of_maintenance_fraction=_backstop(place),
     )
+
+
+def _backstop(place: Place) -> float | None:
+    key = "backstop_of_maintenance_fraction"
+    if key not in place.table:
+        return None
+    share = place.number(key)
+    if not 0.0 < share < 1.0:
+        raise place.error(f"was {share}", key=key, allowed="equity / maintenance in (0, 1)")
+    return share
 
 
 def _model_for(place: Place, model: str) -> ModelFor:
@@ -427,6 +431,22 @@ def _model_for(place: Place, model: str) -> ModelFor:
     if not model:
         raise place.error(f"was '{found.value}'", key="model_for", allowed="only beside a model")
     return found
+
+
+def _taker_fee(place: Place) -> float:
+    fee = place.number("default_taker_fee_fraction")
+    if not 0.0 <= fee <= LARGEST_TAKER_FEE:
+        raise place.error(
+            f"was {fee}",
+            key="default_taker_fee_fraction",
+            allowed="a fraction from 0 to 0.05 (0.0005 is 5 basis points)",
+        )
+    return fee
+
+
+def _maintenance_scale(place: Place) -> MaintenanceScale:
+    absent = "maintenance_scale" not in place.table
+    return MaintenanceScale.VALUE if absent else place.choice("maintenance_scale", MaintenanceScale)
 
 
 def _initial_closing_fee(place: Place) -> ClosingFee | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from margincover.errors import InputError, RulebookError
 from margincover.model.book import Book, BookInput, InstrumentOverride, TierOverride
@@ -90,6 +91,8 @@ def _instruments(
                 )
             except InputError as error:
                 raise error.located(source=book.source, account=account.id, field="symbol") from error
+            if override is not None:
+                instrument = _with_open_interest(book, account.id, instrument, override)
             if instrument.expiry is not None and instrument.expiry <= book.as_of:
                 raise InputError(
                     f"{symbol} expired at {instrument.expiry.isoformat()}, as_of is {book.as_of.isoformat()}",
@@ -100,6 +103,20 @@ def _instruments(
                 )
             found[key] = instrument
     return found
+
+
+def _with_open_interest(
+    book: BookInput, account: str, instrument: Instrument, override: InstrumentOverride
+) -> Instrument:
+    try:
+        return replace(
+            instrument,
+            open_interest=override.open_interest,
+            open_interest_lower_cap=override.open_interest_lower_cap,
+            open_interest_upper_cap=override.open_interest_upper_cap,
+        )
+    except InputError as error:
+        raise error.located(source=book.source, account=account, field="instruments") from error
 
 
 def _require_single_positions(book: BookInput, instruments: dict[tuple[str, str], Instrument]) -> None:

@@ -30,7 +30,7 @@ def revalue(
     factor_ratio : array [factor of the pool, path]
         Factor level over its level at ``as_of``, > 0.
     volatility_ratio : float or array [path]
-        Multiple of every implied volatility, > 0.
+        Multiple of every implied volatility, > 0, beside what the pool's ``spot_volatility`` says of the move.
     elapsed_days : float
         Time since ``as_of``, >= 0.
     received_native : array [asset, path] or None
@@ -51,6 +51,8 @@ def revalue(
     quantity = np.where(alive, options.quantity, 0.0)
     forward = options.forward[:, None] * moved
     volatility = options.volatility[:, None] * np.broadcast_to(np.asarray(volatility_ratio, dtype=np.float64), n_paths)
+    if pool.spot_volatility is not None:
+        volatility = volatility * pool.spot_volatility.multiple(moved)
     mark = option_marks(pool, forward=forward, years=years, volatility=volatility)
     asset_ratio = np.ones((assets.count, n_paths))
     for asset, factor in enumerate(assets.factor_index):

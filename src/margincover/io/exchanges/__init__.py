@@ -1,6 +1,7 @@
 """Raw responses of exchanges to an account: pure functions of JSON that was parsed already.
 
-Takes what the private endpoints of Binance, Bybit, OKX and Hyperliquid answer; gives ``model.account.Account``.
+Takes what the private endpoints of Binance, Bybit, Deribit, Derive, OKX and Hyperliquid answer; gives
+``model.account.Account``.
 Fields that a venue adds are ignored; a field that is needed and missing is an ``InputError``.
 Balances exclude what is assigned to isolated positions; account reports are those of the cross pool.
 Must not open files or network connections, nor import ``app``, ``report`` or ``cli``.
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from margincover.errors import InputError
-from margincover.io.exchanges import binance, bybit, hyperliquid, okx
+from margincover.io.exchanges import binance, bybit, deribit, derive, dydx, hyperliquid, okx, paradex
 from margincover.io.exchanges.fields import PositionSupplement, VenueParser, finish_position
 from margincover.model.account import Account
 
@@ -37,8 +38,12 @@ def _parsers() -> dict[str, VenueParser]:
     return {
         "binance": binance.parse,
         "bybit": bybit.parse,
+        "deribit": deribit.parse,
+        "derive": derive.parse,
+        "dydx": dydx.parse,
         "hyperliquid": hyperliquid.parse,
         "okx": okx.parse,
+        "paradex": paradex.parse,
     }
 
 

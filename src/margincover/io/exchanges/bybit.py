@@ -5,6 +5,10 @@ The margin mode of a unified account belongs to the account, so ``tradeMode`` (0
 the account's mode does not say isolated. The payload states the collateral of an isolated position as
 ``positionBalance``; where it does not, it must be written by hand: initial margin is not what was assigned.
 
+Rows of ``category=option`` have the same shape: the mark is per coin in the settle coin, leverage and liquidation price
+are empty; no row states volatility or forward, which the book's market must give. In portfolio margin a position has no
+margin of its own (the fields are empty or 0), and the account's rates are over its equity, not its margin balance.
+
 References
 ----------
 bybit-exchange.github.io/docs/v5: "Get Position Info", "Position" (websocket), "Get Wallet Balance".
@@ -27,7 +31,8 @@ def parse(responses: Mapping[str, object], mode: str) -> VenueAccount:
     issues: list[str] = []
     isolated_account = "isolated" in mode
     rows = [row for key, document in documents(responses, "positions") for row in _rows(document, key, issues)]
-    drafts = tuple(_draft(row, isolated_account) for row in rows if row.required("size") != 0.0)
+    portfolio = "portfolio" in mode
+    drafts = tuple(_draft(row, isolated_account, portfolio) for row in rows if row.required("size") != 0.0)
     wallets = [
         row for key, document in documents(responses, "account", "balance") for row in _rows(document, key, issues)
     ]
@@ -36,7 +41,7 @@ def parse(responses: Mapping[str, object], mode: str) -> VenueAccount:
     balances: tuple[Balance, ...] = ()
     reports: tuple[AccountReport, ...] = ()
     if wallets:
-        reports = (_report(wallets[0]),)
+        reports = (_report(wallets[0], portfolio),)
         balances = _balances(wallets[0])
     if not wallets or not wallets[0].has("coin"):
         issues.append("bybit: no coin list in a wallet-balance response, balances must be written by hand")
@@ -67,7 +72,7 @@ def _rows(document: object, key: str, issues: list[str]) -> list[Row]:
     return [envelope]
 
 
-def _draft(row: Row, isolated_account: bool) -> PositionDraft:
+def _draft(row: Row, isolated_account: bool, portfolio: bool) -> PositionDraft:
     sign = {"Buy": 1.0, "Sell": -1.0}.get(row.text("side"))
     if sign is None:
         raise InputError(f"was '{row.text('side')}'", field=row.field("side"), allowed="Buy or Sell")
@@ -90,19 +95,19 @@ def _draft(row: Row, isolated_account: bool) -> PositionDraft:
         isolated_collateral_native=row.nonzero("positionBalance") if isolated else None,
         mark_price=row.nonzero("markPrice"),
         report=PositionReport(
-            maintenance_native=row.number("positionMM"),
-            initial_native=row.number("positionIM"),
+            maintenance_native=None if portfolio else row.number("positionMM"),
+            initial_native=None if portfolio else row.number("positionIM"),
             unrealised_pnl_native=row.number("unrealisedPnl"),
             liquidation_price=row.nonzero("liqPrice"),
         ),
     )
 
 
-def _report(wallet: Row) -> AccountReport:
+def _report(wallet: Row, portfolio: bool) -> AccountReport:
     rate = wallet.number("accountMMRate")
     return AccountReport(
         asset="USD",
-        equity_native=wallet.number("totalMarginBalance"),
+        equity_native=wallet.number("totalEquity" if portfolio else "totalMarginBalance"),
         maintenance_native=wallet.number("totalMaintenanceMargin"),
         initial_native=wallet.number("totalInitialMargin"),
         available_native=wallet.number("totalAvailableBalance"),

@@ -155,6 +155,8 @@ class PositionSupplement:
     mark_price: float | None = None
     maintenance_fraction: float | None = None
     maintenance_deduction_native: float | None = None
+    implied_volatility: float | None = None
+    forward_price: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,8 @@ class PositionDraft:
     isolated_collateral_native: float | None = None
     mark_price: float | None = None
     report: PositionReport = field(default_factory=PositionReport)
+    implied_volatility: float | None = None
+    forward_price: float | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -230,6 +234,8 @@ def finish_position(draft: PositionDraft, supplement: PositionSupplement | None)
         maintenance_fraction=given.maintenance_fraction,
         maintenance_deduction_native=given.maintenance_deduction_native,
         reported=draft.report,
+        implied_volatility=_merge(draft, "implied_volatility", draft.implied_volatility, given.implied_volatility),
+        forward_price=_merge(draft, "forward_price", draft.forward_price, given.forward_price),
     )
 
 

@@ -3,6 +3,8 @@
 ``pos`` is signed where ``posSide`` is net, unsigned with posSide long or short. Cross rows have ``margin`` "" and all
 restate one pool, so their ``mgnRatio`` is not a figure of the position. ``margin`` of an isolated row is without
 unrealised profit: (margin + upl) / (mmr + taker fee) is its ``mgnRatio``. ``cashBal`` excludes isolated margin.
+Options are marked in their settle coin. In portfolio margin ``imr`` and ``mmr`` of a row are those of its risk unit.
+A cross MARGIN row (borrowed spot) restates two entries of ``details``, whose ``cashBal`` is net of liabilities.
 
 References
 ----------
@@ -18,25 +20,33 @@ from margincover.io.exchanges.fields import PositionDraft, Row, VenueAccount, as
 from margincover.model.account import AccountReport
 from margincover.model.position import Balance, Bucket, MarginMode, PositionReport
 
-_SUPPORTED_TYPES = ("SWAP", "FUTURES")
+_SUPPORTED_TYPES = ("SWAP", "FUTURES", "OPTION")
+# Modes whose balances hold what a cross MARGIN row bought and owes.
+_BORROWING_MODES = ("multi_currency", "portfolio")
+_PORTFOLIO = "portfolio"
 
 
 def parse(responses: Mapping[str, object], mode: str) -> VenueAccount:
     """Return the content of ``positions`` (account/positions), ``balance`` or ``account`` (account/balance)."""
     rows = [row for key, document in documents(responses, "positions") for row in _rows(document, key)]
-    drafts = tuple(_draft(row) for row in rows if row.required("pos") != 0.0)
+    open_rows = [row for row in rows if row.required("pos") != 0.0]
+    drafts = tuple(_draft(row, mode) for row in open_rows if not _stands_in_balances(row, mode))
     wallets = [row for key, document in documents(responses, "account", "balance") for row in _rows(document, key)]
     if len(wallets) > 1:
         raise InputError(f"{len(wallets)} balances were given", field="responses.balance", allowed="one account")
-    issues: tuple[str, ...] = ()
+    issues = tuple(
+        f"okx: {row.text('instId')} is a cross MARGIN position: what it holds and owes is read from the balances"
+        for row in open_rows
+        if _stands_in_balances(row, mode)
+    )
     balances: tuple[Balance, ...] = ()
     reports: tuple[AccountReport, ...] = ()
     if wallets:
         details = wallets[0].children("details") if wallets[0].has("details") else []
-        balances = tuple(_balance(row) for row in details)
+        balances = tuple(_balance(row, mode) for row in details)
         reports = _reports(wallets[0], details)
     if not balances:
-        issues = ("okx: no details in an account/balance response, balances must be written by hand",)
+        issues += ("okx: no details in an account/balance response, balances must be written by hand",)
     return VenueAccount(drafts=drafts, balances=balances, reports=reports, issues=issues)
 
 
@@ -57,18 +67,24 @@ def _rows(document: object, key: str) -> list[Row]:
     return [envelope]
 
 
-def _draft(row: Row) -> PositionDraft:
+def _stands_in_balances(row: Row, mode: str) -> bool:
+    return mode in _BORROWING_MODES and row.text("instType") == "MARGIN" and row.text("mgnMode") == "cross"
+
+
+def _draft(row: Row, mode: str) -> PositionDraft:
     kind = row.text("instType")
     if kind not in _SUPPORTED_TYPES:
         raise NotSupportedError(
             f"{row.text('instId')} is a {kind} position",
             field=row.field("instType"),
-            allowed=" or ".join(_SUPPORTED_TYPES),
+            allowed=f"{' or '.join(_SUPPORTED_TYPES)}; cross MARGIN in modes {' and '.join(_BORROWING_MODES)}; an "
+            "isolated pair as an account of its own in mode isolated_pair, its assets and its liability as balances",
         )
     isolated = row.text("mgnMode")
     if isolated not in ("cross", "isolated"):
         raise InputError(f"was '{isolated}'", field=row.field("mgnMode"), allowed="cross or isolated")
     contracts, bucket = _signed(row)
+    own = mode != _PORTFOLIO
     return PositionDraft(
         place=row.place,
         symbol=row.text("instId"),
@@ -80,8 +96,8 @@ def _draft(row: Row) -> PositionDraft:
         isolated_collateral_native=row.number("margin") if isolated == "isolated" else None,
         mark_price=row.nonzero("markPx"),
         report=PositionReport(
-            maintenance_native=row.number("mmr"),
-            initial_native=row.number("imr"),
+            maintenance_native=row.number("mmr") if own else None,
+            initial_native=row.number("imr") if own else None,
             unrealised_pnl_native=row.number("upl"),
             liquidation_price=row.nonzero("liqPx"),
         ),
@@ -98,15 +114,18 @@ def _signed(row: Row) -> tuple[float, Bucket]:
     return (abs(size), Bucket.LONG) if side == "long" else (-abs(size), Bucket.SHORT)
 
 
-def _balance(row: Row) -> Balance:
+def _balance(row: Row, mode: str) -> Balance:
     # cashBal is net of liabilities: eq = cashBal + profit + isolated margin + option value - accrued interest.
     # Interest is the part owed that cashBal does not carry yet.
+    total, interest = row.required("cashBal"), abs(row.number("interest") or 0.0)
+    # The switch applies to multi-currency margin alone, and only to what is held: a debt counts whatever it says.
+    switched_off = mode == "multi_currency" and row.flag("collateralEnabled") is False
     return Balance(
         asset=row.text("ccy"),
-        total_native=row.required("cashBal"),
+        total_native=total,
         locked_native=max(row.number("ordFrozen") or 0.0, 0.0),
-        borrowed_native=abs(row.number("interest") or 0.0),
-        is_collateral=row.flag("collateralEnabled") is not False,
+        borrowed_native=interest,
+        is_collateral=not switched_off or total < interest,
     )
 
 

@@ -93,9 +93,23 @@ def account_equity_usd(asset_equity: ArrayLike, *, bid_rate: ArrayLike, ask_rate
     bid_rate, ask_rate : array [asset, path] or [asset, 1]
         USD, > 0.
     """
+    counted = counted_usd(asset_equity, bid_rate=bid_rate, ask_rate=ask_rate)
+    return np.asarray(counted.sum(axis=0), dtype=np.float64)
+
+
+def counted_usd(asset_equity: ArrayLike, *, bid_rate: ArrayLike, ask_rate: ArrayLike) -> NDArray[np.float64]:
+    """Return what each asset counts in USD [asset, path]: ``min(equity * bid, equity * ask)``.
+
+    Parameters
+    ----------
+    asset_equity : array [asset, path]
+        In the asset; > 0 is owned, < 0 is owed.
+    bid_rate, ask_rate : array [asset, path] or [asset, 1]
+        USD; the bid is 0 for an asset that counts nothing.
+    """
     equity = checked(asset_equity, name="asset_equity")
-    bid, ask = checked(bid_rate, name="bid_rate", above=0.0), checked(ask_rate, name="ask_rate", above=0.0)
-    return np.asarray(np.minimum(equity * bid, equity * ask).sum(axis=0), dtype=np.float64)
+    bid, ask = checked(bid_rate, name="bid_rate", least=0.0), checked(ask_rate, name="ask_rate", above=0.0)
+    return np.asarray(np.minimum(equity * bid, equity * ask), dtype=np.float64)
 
 
 def requirement_usd(margin: ArrayLike, *, ask_rate: ArrayLike) -> NDArray[np.float64]:

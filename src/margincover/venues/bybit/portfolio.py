@@ -4,8 +4,8 @@ Sources: Bybit help Introduction-to-Portfolio-Margin (2024-09-04), API docs asse
 borrowing (2025-10-22), all read 2026-11-22. Amounts in USD unless a name says otherwise. Danger is up: the account
 rate of maintenance reaches 1.
 
-Not published and therefore arguments, never defaults: the scaling of volatility shocks by tenor, and the contingencies
-for calendar (delta) spreads and for USDT against USDC.
+Profits by volatility state are arguments; ``stress`` computes them. The contingencies for calendar (delta) spreads and
+for USDT against USDC are not published and therefore arguments, never defaults; ``portfolio_model`` puts bounds there.
 """
 
 from __future__ import annotations

@@ -131,29 +131,34 @@ def cross_margin_bound(
 
 
 def _pair_worst_usd(pair: CrossPair) -> Array:
-    # Coin equity is one more delta-one holding beside the coin-settled legs: it moves by m, and in the extended table
-    # by the outer bucket's move. Legs that settle in USD have a worst case of their own.
+    # Legs that settle in USD have a worst case of their own, beside that of the coin.
     worst = np.zeros_like(pair.index_usd)
-    coin = _equity_cells(pair)
+    coin = equity_cells_usd(pair.equity_coin, index_usd=pair.index_usd, parameters=pair.parameters)
     for legs in pair.legs:
         cells = delta_one_vectors(legs.delta_one, settlement=legs.settlement, parameters=legs.parameters)
         cells = cells + option_vectors(legs.options, settlement=legs.settlement, parameters=legs.parameters)
         if legs.settlement is Settlement.COIN:
-            coin = coin + _in_usd(cells, pair)
+            coin = coin + coin_cells_in_usd(cells, index_usd=pair.index_usd, parameters=pair.parameters)
         else:
-            worst = worst + _loss(cells)
-    return worst + _loss(coin)
+            worst = worst + cells_loss(cells)
+    return worst + cells_loss(coin)
 
 
-def _loss(cells: Vectors) -> Array:
+def cells_loss(cells: Vectors) -> Array:
+    """Return the loss of the worst cell, [path], >= 0."""
     lowest: Array = np.minimum(cells.standard.min(axis=0), cells.extended.min(axis=0))
     return np.maximum(-lowest, 0.0)
 
 
-def _equity_cells(pair: CrossPair) -> Vectors:
-    p = pair.parameters
+def equity_cells_usd(equity_coin: Array, *, index_usd: Array, parameters: MatrixParameters) -> Vectors:
+    """Return what coin equity gains in each cell, in USD; nothing where the venue leaves it out of the matrix.
+
+    It is one more delta-one holding beside the coin-settled legs: it moves by m, and in the extended table by the outer
+    bucket's move.
+    """
+    p = parameters
     counts = p.equity_side_impact is EquitySideImpact.BOTH
-    equity = pair.equity_coin * pair.index_usd if counts else np.zeros_like(pair.index_usd)
+    equity = equity_coin * index_usd if counts else np.zeros_like(index_usd)
     edge = np.sign(np.asarray(p.extended_moves)) * p.price_range_fraction
     return Vectors(
         standard=np.outer(np.repeat(standard_moves(p), VOLATILITIES), equity),
@@ -161,13 +166,14 @@ def _equity_cells(pair: CrossPair) -> Vectors:
     )
 
 
-def _in_usd(cells: Vectors, pair: CrossPair) -> Vectors:
-    p = pair.parameters
+def coin_cells_in_usd(cells: Vectors, *, index_usd: Array, parameters: MatrixParameters) -> Vectors:
+    """Return cells in coin as USD at the moved price: the outer bucket's price in the extended table."""
+    p = parameters
     edge = np.sign(np.asarray(p.extended_moves)) * p.price_range_fraction
     inner = np.repeat(1.0 + standard_moves(p), VOLATILITIES)
     return Vectors(
-        standard=cells.standard * np.outer(inner, pair.index_usd),
-        extended=cells.extended * np.outer(1.0 + edge, pair.index_usd),
+        standard=cells.standard * np.outer(inner, index_usd),
+        extended=cells.extended * np.outer(1.0 + edge, index_usd),
     )
 
 

@@ -22,6 +22,7 @@ from margincover.errors import InputError
 from margincover.pricing import black76
 from margincover.venues.deribit.book import Array, DeltaOneLegs, OptionLegs, Settlement, Vectors
 from margincover.venues.deribit.parameters import MatrixParameters
+from margincover.venues.revalue import row_total
 
 DAYS_PER_YEAR = 365.0
 # Up, same, down. The venue's own order inside a bucket is not published and does not change the worst case.
@@ -83,12 +84,35 @@ def matrix_margin(
     before = delta_one_vectors(delta_one, settlement=settlement, parameters=parameters)
     if len(options.quantity_coin):
         before = before + option_vectors(options, settlement=settlement, parameters=parameters)
-    after = aggregate(before, index_usd=index, settlement=settlement, parameters=parameters)
+    roll, shock = _shocks_coin(delta_one, options, index_usd=index, parameters=parameters)
+    return margin_of_cells(
+        before,
+        roll_coin=roll,
+        shock_coin=shock,
+        index_usd=index,
+        settlement=settlement,
+        parameters=parameters,
+        order_margin=orders,
+    )
+
+
+def margin_of_cells(
+    before: Vectors,
+    *,
+    roll_coin: Array,
+    shock_coin: Array,
+    index_usd: Array,
+    settlement: Settlement,
+    parameters: MatrixParameters,
+    order_margin: ArrayLike = 0.0,
+) -> MatrixMargin:
+    """Return the portfolio margin of one pair from its cells before aggregation and its shocks in coin, [path]."""
+    orders = np.asarray(order_margin, dtype=np.float64)
+    after = aggregate(before, index_usd=index_usd, settlement=settlement, parameters=parameters)
     lowest = np.minimum(after.standard.min(axis=0), after.extended.min(axis=0))
     worst = np.maximum(-lowest, 0.0)
-    roll, shock = _shocks_coin(delta_one, options, index_usd=index, parameters=parameters)
-    if settlement is Settlement.USD:
-        roll, shock = roll * index, shock * index
+    unit = index_usd if settlement is Settlement.USD else np.ones_like(index_usd)
+    roll, shock = roll_coin * unit, shock_coin * unit
     risk = np.round(worst, parameters.worst_case_decimals) + shock + roll
     return MatrixMargin(
         pre_aggregated=before,
@@ -123,9 +147,9 @@ def _shocks_coin(
     bought = options.quantity_coin > 0
     roll = roll_shock(delta_one, options, option_delta=option_delta, parameters=parameters)
     shock = delta_shock(
-        futures_delta=delta_one.size_coin.sum(axis=0),
-        long_option_delta=option_delta[bought].sum(axis=0),
-        short_option_delta=option_delta[~bought].sum(axis=0),
+        futures_delta=row_total(delta_one.size_coin),
+        long_option_delta=row_total(option_delta[bought]),
+        short_option_delta=row_total(option_delta[~bought]),
         index_usd=index_usd,
         parameters=parameters,
     )
@@ -145,13 +169,20 @@ def shocked_volatilities(volatility: ArrayLike, *, years: ArrayLike, parameters:
     -----
     ``f = (30 / max(days, 1)) ** power``; up ``max(v (1 + u f), floor)``, down ``max(v (1 - d f), 0)``.
     """
-    v, days = np.asarray(volatility, dtype=np.float64), np.asarray(years, dtype=np.float64) * DAYS_PER_YEAR
+    v = np.asarray(volatility, dtype=np.float64)
+    rise, fall = volatility_factors(years, parameters)
+    up = np.maximum(v * rise, parameters.volatility_up_floor_fraction)
+    down = np.maximum(v * fall, 0.0)
+    return np.stack(np.broadcast_arrays(up, v, down))
+
+
+def volatility_factors(years: ArrayLike, parameters: MatrixParameters) -> tuple[Array, Array]:
+    """Return by what the volatility is multiplied up and down, before its floor; the factor down may be below 0."""
+    days = np.asarray(years, dtype=np.float64) * DAYS_PER_YEAR
     short = days < parameters.vega_reference_days
     power = np.where(short, parameters.short_term_vega_power, parameters.long_term_vega_power)
     scale = (parameters.vega_reference_days / np.maximum(days, parameters.vega_floor_days)) ** power
-    up = np.maximum(v * (1.0 + parameters.volatility_up_fraction * scale), parameters.volatility_up_floor_fraction)
-    down = np.maximum(v * (1.0 - parameters.volatility_down_fraction * scale), 0.0)
-    return np.stack(np.broadcast_arrays(up, v, down))
+    return 1.0 + parameters.volatility_up_fraction * scale, 1.0 - parameters.volatility_down_fraction * scale
 
 
 def delta_one_vectors(legs: DeltaOneLegs, *, settlement: Settlement, parameters: MatrixParameters) -> Vectors:
@@ -164,11 +195,11 @@ def delta_one_vectors(legs: DeltaOneLegs, *, settlement: Settlement, parameters:
 
     def profit(moves: Array) -> Array:
         if settlement is Settlement.COIN:
-            return np.outer(moves / (1.0 + moves), legs.size_coin.sum(axis=0))
-        return np.outer(moves, (legs.size_coin * legs.mark_usd).sum(axis=0))
+            return np.outer(moves / (1.0 + moves), row_total(legs.size_coin))
+        return np.outer(moves, row_total(legs.size_coin * legs.mark_usd))
 
     inner, outer = standard_moves(parameters), np.asarray(parameters.extended_moves)
-    scale = _extended_scale(outer, settlement, parameters)
+    scale = extended_scale(outer, settlement, parameters)
     return Vectors(standard=np.repeat(profit(inner), VOLATILITIES, axis=0), extended=scale[:, None] * profit(outer))
 
 
@@ -184,7 +215,7 @@ def option_vectors(legs: OptionLegs, *, settlement: Settlement, parameters: Matr
     n_legs, n_paths = legs.forward_usd.shape
     standard = np.zeros((len(inner), VOLATILITIES, n_paths))
     extended = np.zeros((len(outer), n_paths))
-    scale = _extended_scale(outer, settlement, parameters)
+    scale = extended_scale(outer, settlement, parameters)
     step = max(1, _BLOCK_VALUES // max(n_paths, 1))
     for first in range(0, n_legs, step):
         part = slice(first, first + step)
@@ -212,7 +243,8 @@ def _option_value(legs: OptionLegs, part: slice, forward: Array, volatility: Arr
     return value / forward if settlement is Settlement.COIN else value
 
 
-def _extended_scale(moves: Array, settlement: Settlement, parameters: MatrixParameters) -> Array:
+def extended_scale(moves: Array, settlement: Settlement, parameters: MatrixParameters) -> Array:
+    """Return by what the profit of each outer move counts in the extended table, [outer move]."""
     # The USD profit counts at factor * range / |m|; coin-settled profit is turned back into coin at the price of the
     # outer standard bucket on its side, so that a linear book shows the outer bucket's number in every outer move.
     reach = parameters.price_range_fraction
@@ -264,9 +296,14 @@ def roll_shock(
     total = np.zeros(delta.shape[1])
     for one in np.unique(expiry):
         mine = expiry == one
-        growth = np.expm1(parameters.annualised_move_risk_fraction * float(years[mine].max()))
-        total += np.abs(delta[mine].sum(axis=0)) * max(parameters.min_annualised_move_fraction, growth)
+        total += np.abs(row_total(delta[mine])) * roll_fraction(float(years[mine].max()), parameters)
     return total
+
+
+def roll_fraction(years: float, parameters: MatrixParameters) -> float:
+    """Return the roll shock of one coin of net delta in an expiry, as a fraction."""
+    growth = float(np.expm1(parameters.annualised_move_risk_fraction * years))
+    return max(parameters.min_annualised_move_fraction, growth)
 
 
 def delta_shock(

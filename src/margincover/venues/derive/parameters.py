@@ -26,13 +26,21 @@ class VolatilityShock(Enum):
     SKEW_ABSOLUTE = "skew_absolute"
 
 
+class PerpPrice(Enum):
+    """Price on which the standard manager measures a perpetual's margin."""
+
+    MARK = "mark"
+    INDEX = "index"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandardParameters:
     """Parameters of the standard manager for one underlying.
 
     ``*_fraction`` are fractions of a price (0.05 = 5 %). ``unpaired_*_factor`` multiply the forward per net short call,
     ``put_initial_over_maintenance_factor`` bounds the initial margin of a short put by a multiple of its maintenance,
-    ``base_initial_scale`` multiplies the maintenance credit of base collateral.
+    ``base_initial_scale`` multiplies the maintenance credit of base collateral. ``perp_price`` says on which price the
+    margin of a perpetual is measured; its profit is always that of the mark.
     """
 
     perp_initial_fraction: float
@@ -51,6 +59,7 @@ class StandardParameters:
     depeg_factor: float
     confidence_threshold_fraction: float
     oracle_factor: float
+    perp_price: PerpPrice = PerpPrice.MARK
 
     def __post_init__(self) -> None:
         _check_finite(self, "StandardParameters")
@@ -64,6 +73,26 @@ class StandardParameters:
         RulebookError
             If a key is unknown or missing, or a value is no finite number or looks like a percentage.
         """
+        names = [f.name for f in fields(cls)]
+        _check_keys(data, names, source)
+        prices = {price.value: price for price in PerpPrice}
+        if data["perp_price"] not in prices:
+            raise RulebookError(
+                f"was {data['perp_price']!r}", source=source, field="perp_price", allowed=", ".join(prices)
+            )
+        numbers = {name: _number(data, name, source) for name in names if name != "perp_price"}
+        return cls(perp_price=prices[str(data["perp_price"])], **numbers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticRate:
+    """Interest rate that stands in where an expiry has none, as a fraction per year."""
+
+    rate_per_year: float
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, object], *, source: str) -> StaticRate:
+        """Return the rate of a rule table; RulebookError for a wrong key or value."""
         return cls(**checked_numbers(data, [f.name for f in fields(cls)], source))
 
 

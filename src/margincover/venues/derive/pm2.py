@@ -88,6 +88,28 @@ def scenario_pnl(*, holding: Pm2Holding, state: Pm2State, parameters: Pm2Paramet
     return np.stack([_pnl(holding, state, parameters, view, s) for s in parameters.scenarios])
 
 
+def option_value(*, legs: OptionLegs, state: Pm2State, parameters: Pm2Parameters) -> NDArray[np.float64]:
+    """Return the value of all options as the rule counts it, USD [path]: Black-76 on the forward, discounted."""
+    return row_sum(_Options(legs, state, parameters).mark)
+
+
+def scenario_parts(
+    *, holding: Pm2Holding, state: Pm2State, parameters: Pm2Parameters, scenario: Pm2Scenario
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the dampened profit of one scenario in two parts, USD [path]: the moves, and the venue's static discount.
+
+    A skew scenario counts the size of both together: its second part is 0.
+    """
+    view = _Options(holding.legs, state, parameters)
+    whole = _pnl(holding, state, parameters, view, scenario)
+    if scenario.is_skew:
+        return whole, np.zeros_like(whole)
+    shocked = view.value(scenario.spot_factor, view.volatility(scenario.volatility))
+    weight = np.where(shocked >= 0.0, view.positive, view.negative)
+    discounting = scenario.dampening_factor * row_sum((weight - 1.0) * shocked)
+    return whole - discounting, discounting
+
+
 def volatility_multiplier(*, years: Vector, parameters: Pm2Parameters) -> NDArray[np.float64]:
     """Return (30 days / max(T, floor))^p, p the short-term power up to 30 days and the long-term one beyond.
 
@@ -260,14 +282,20 @@ def _contingencies(
     steady = perp * p.perp_maintenance_fraction + shorts * p.option_maintenance_fraction + haircuts
     extra = perp * p.perp_extra_initial_fraction + shorts * p.option_extra_initial_fraction
     extra = extra + row_sum(collateral * holding.collateral_extra_initial_haircut[:, None])
+    return steady, extra + oracle_contingency(holding=holding, state=state, parameters=p)
+
+
+def oracle_contingency(*, holding: Pm2Holding, state: Pm2State, parameters: Pm2Parameters) -> NDArray[np.float64]:
+    """Return what initial margin adds for feeds of low confidence, USD [path], >= 0."""
+    p, collateral = parameters, _collateral_value(holding, state)
     confidence = np.minimum(state.spot_confidence, state.perp_confidence)
-    extra = extra + perp * _distrust(confidence, p)
+    extra = abs(holding.perp_quantity) * state.spot * _distrust(confidence, p)
     # The doubt about a feed counts on every contract, long ones and covered ones too.
     for row, quantity in zip(holding.legs.expiry, holding.legs.quantity_contracts, strict=True):
         lowest = np.minimum(state.spot_confidence, state.expiry_confidence[row])
         extra = extra + abs(quantity) * state.spot * _distrust(lowest, p)
     lowest = np.minimum(state.spot_confidence, state.collateral_confidence)
-    return steady, extra + row_sum(collateral * _distrust(lowest, p))
+    return np.asarray(extra + row_sum(collateral * _distrust(lowest, p)), dtype=np.float64)
 
 
 def _distrust(confidence: Vector, parameters: Pm2Parameters) -> NDArray[np.float64]:

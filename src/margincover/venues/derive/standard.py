@@ -100,18 +100,24 @@ def market_margin(*, holding: StandardHolding, state: StandardState, parameters:
     perp = perp_margin(
         quantity=holding.perp_quantity, price=state.perp_price, pnl_usd=state.perp_pnl_usd, parameters=parameters
     )
-    total = options.plus(perp).plus(_base_margin(holding, state, parameters))
+    base = base_margin(
+        quantity=holding.base_quantity, spot=state.spot, stable_price=state.stable_price, parameters=parameters
+    )
+    total = options.plus(perp).plus(base)
     penalty = depeg_contingency(holding=holding, state=state, parameters=parameters)
     penalty = penalty + oracle_contingency(holding=holding, state=state, parameters=parameters)
     return replace(total, initial_usd=total.initial_usd - penalty)
 
 
-def _base_margin(holding: StandardHolding, state: StandardState, parameters: StandardParameters) -> NetMargin:
-    value = holding.base_quantity * state.spot
+def base_margin(
+    *, quantity: ArrayLike, spot: ArrayLike, stable_price: ArrayLike, parameters: StandardParameters
+) -> NetMargin:
+    """Return value and credit of base collateral, USD [path]; ``quantity`` in coins, >= 0."""
+    value = np.asarray(quantity, dtype=np.float64) * np.asarray(spot, dtype=np.float64)
     credit = value * parameters.base_margin_fraction
     # The credit is not divided by the stable coin's price, the value is: the venue's own asymmetry.
     return NetMargin(
-        mark_to_market_usd=value / state.stable_price,
+        mark_to_market_usd=value / np.asarray(stable_price, dtype=np.float64),
         maintenance_usd=credit,
         initial_usd=credit * parameters.base_initial_scale_fraction,
     )
@@ -140,7 +146,7 @@ def option_margin(*, legs: OptionLegs, state: StandardState, parameters: Standar
     maintenance, initial = zero, zero
     for row in np.unique(legs.expiry):
         rows = np.flatnonzero(legs.expiry == row)
-        payoff, net_calls = _lowest_payoff(legs, rows)
+        payoff, net_calls = lowest_payoff(legs, rows)
         unpaired = min(0.0, net_calls) * state.forward[row]
         alone_maintenance, alone_initial = (
             row_sum(isolated.maintenance_usd[rows]),
@@ -213,7 +219,7 @@ def oracle_contingency(
     return total
 
 
-def _lowest_payoff(legs: OptionLegs, rows: NDArray[np.int64]) -> tuple[float, float]:
+def lowest_payoff(legs: OptionLegs, rows: NDArray[np.int64]) -> tuple[float, float]:
     """Return the lowest payoff (<= 0) of one expiry at 0 and at its strikes, and the net number of calls.
 
     The payoff is straight between strikes; above the last strike its slope is the net number of calls.

@@ -57,6 +57,21 @@ class OptionFeeParameters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiquidationFeeParameters:
+    """Fee of closing a position in liquidation: a fraction of the underlying, at most a fraction of the mark."""
+
+    taker_fee_fraction: float
+    fee_cap_fraction: float
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, object], *, source: str) -> LiquidationFeeParameters:
+        """Return parameters from a table; RulebookError as for ``OptionParameters``."""
+        names = tuple(cls.__dataclass_fields__)
+        fields = ParameterFields(data, source=source, names=names)
+        return cls(**{name: fields.fraction(name) for name in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptionState:
     """State of option legs, arrays [leg, path] or [leg, 1].
 

@@ -91,6 +91,19 @@ class StablecoinParameters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StablecoinRangeParameters:
+    """Lowest USD price of a stable coin at which the packaged MR9 factors may stand for the venue's."""
+
+    least_price_usd: float
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, object], *, source: str) -> StablecoinRangeParameters:
+        """Return parameters from a table; RulebookError as for ``RiskUnitParameters``."""
+        fields = ParameterFields(data, source=source, names=tuple(cls.__dataclass_fields__))
+        return cls(least_price_usd=fields.fraction("least_price_usd"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitCharges:
     """The charges of one risk unit [path], USD, >= 0; a charge that cannot arise is stated as 0.
 

@@ -281,16 +281,24 @@ def option_group_requirement_usd(
     if not (q.ndim == strike.ndim == calls.ndim == 1):
         raise InputError("had more than a leg axis", field="option group", allowed="quantity, strike, is_call of [leg]")
     legs = np.atleast_1d(_array(isolated_usd))
-    total = legs.sum(axis=0)
+    total = sum_of_legs(legs)
     if not np.any(q < 0):
         return np.asarray(total, dtype=np.float64)
     points = np.concatenate(([0.0], strike))[:, np.newaxis]
     settled = (q * np.maximum(0.0, np.where(calls, points - strike, strike - points))).sum(axis=1)
-    value = (q.reshape(-1, *([1] * (np.ndim(options.mark_price) - 1))) * _array(options.mark_price)).sum(axis=0)
+    value = sum_of_legs(q.reshape(-1, *([1] * (np.ndim(options.mark_price) - 1))) * _array(options.mark_price))
     loss = np.maximum(0.0, value - settled.min())
     net_short_calls = max(0.0, -float(q[calls].sum()))
     reserve = unpaired_factor * net_short_calls * _array(options.spot_price)
     return np.asarray(np.minimum(total, loss + reserve), dtype=np.float64)
+
+
+def sum_of_legs(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum over the leg axis, added leg by leg: its bits do not depend on the number of paths."""
+    total = np.zeros(rows.shape[1:])
+    for row in rows:
+        total = total + row
+    return np.asarray(total, dtype=np.float64)
 
 
 def _array(values: ArrayLike) -> NDArray[np.float64]:

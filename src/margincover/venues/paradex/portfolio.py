@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from margincover.errors import InputError
 from margincover.numeric.arrays import Vector, frozen
 from margincover.pricing import black76
-from margincover.venues.paradex.cross import fraction
+from margincover.venues.paradex.cross import fraction, sum_of_legs
 from margincover.venues.registry_fields import Place
 
 _DAYS_PER_YEAR = 365.0
@@ -155,7 +155,7 @@ def scenario_losses_usd(*, portfolio: ParadexPortfolio, parameters: ParadexPortf
             volatility=p.volatility, years=p.years, shock=float(vol), parameters=parameters
         )
         options = now - _option_values(p, p.forward * (1.0 + spot), after_volatility)
-        perpetuals = -(p.perpetual_quantity * p.perpetual_mark * spot).sum(axis=0)
+        perpetuals = -sum_of_legs(p.perpetual_quantity * p.perpetual_mark * spot)
         losses[k] = weight * (options + perpetuals)
     return losses
 
@@ -195,8 +195,8 @@ def minimum_delta_usd(
     -----
     ``(unhedged |net| + hedged (gross - |net|) / 2) S``, gross being the sum of the legs' absolute deltas.
     """
-    net = np.abs(deltas.sum(axis=0))
-    hedged = (np.abs(deltas).sum(axis=0) - net) / 2.0
+    net = np.abs(sum_of_legs(deltas))
+    hedged = (sum_of_legs(np.abs(deltas)) - net) / 2.0
     return np.asarray(
         (parameters.unhedged_fraction * net + parameters.hedged_fraction * hedged) * spot, dtype=np.float64
     )
@@ -212,7 +212,7 @@ def funding_provision_usd(
     funding_8h : array [leg, path]
         Expected funding fraction of 8 hours; > 0 is paid by longs.
     """
-    return np.asarray(np.maximum(0.0, (perpetual_quantity * perpetual_mark * funding_8h).sum(axis=0)), dtype=np.float64)
+    return np.asarray(np.maximum(0.0, sum_of_legs(perpetual_quantity * perpetual_mark * funding_8h)), dtype=np.float64)
 
 
 def portfolio_requirements_usd(
@@ -241,7 +241,7 @@ def _option_values(
     if p.option_quantity.shape[0] == 0:
         return np.zeros(p.spot.size)
     unit = black76.price(forward=forward, strike=p.strike, years=p.years, volatility=volatility, is_call=p.is_call)
-    return np.asarray((p.option_quantity * unit).sum(axis=0), dtype=np.float64)
+    return sum_of_legs(p.option_quantity * unit)
 
 
 def _numbers(place: Place, key: str) -> list[float]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from margincover.pricing import linear
 from margincover.venues.binance import multi_assets as multi
 from margincover.venues.binance import order_cost, portfolio
 from margincover.venues.parameters import packaged, parameters
+from tests.reference.verify.adaptors.binance_book import Collateral, Held, Result, account, as_symbol
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -34,6 +34,9 @@ MARGINS = {
     "charged": "chargedbalance charged chargeable",
     "interest": "interest interestusdt dailyinterest",
 }
+OWNED = ("assets", "marginassets", "marginasset", "spot", "balances", "wallet", "umwallet", "cmwallet", "futuresassets")
+PRICES = ("indexprices", "index", "prices", "assetindexprices", "indices", "price")
+WEIGHTS = ("collateralrates", "collateralrate", "collateralweights", "rates", "haircuts")
 NO_BALANCE = "the asset behind the loan is not among the inputs"
 
 
@@ -101,14 +104,13 @@ def _words(case: Case) -> str:
     return f"{case.family} {case.text.lower()}"
 
 
-@dataclass(slots=True)
-class _Asset:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rates:
+    """Index, bid and ask rate of an asset in USD."""
+
+    index: float
     bid: float
     ask: float
-    equity: float = 0.0
-    initial: float = 0.0
-    maintenance: float = 0.0
-    extra: dict[str, object] = field(default_factory=dict)
 
 
 def _multi_assets(case: Case) -> Answer:
@@ -135,7 +137,7 @@ def _multi_assets(case: Case) -> Answer:
     return named(case, figures | _multi_figures(assets, wallets, given), spellings=MULTI)
 
 
-def _rates(case: Case, given: Inputs) -> dict[str, _Asset]:
+def _rates(case: Case, given: Inputs) -> dict[str, _Rates]:
     tables: dict[str, Inputs] = {}
     rates = given.mapping("rates", "assetindex", "assets", "index", "indices")
     for pair, row in rates.items():
@@ -145,14 +147,15 @@ def _rates(case: Case, given: Inputs) -> dict[str, _Asset]:
         tables[re.sub(r"(?<=.)USD$", "", str(given.value("symbol", "asset") or "asset"))] = given
     found = {}
     for name, row in tables.items():
+        index = row.need("index", "indexprice", "price")
         bid, ask = multi.asset_rates(
-            row.need("index", "indexprice", "price"),
+            index,
             bid_buffer_fraction=row.need("bidbuffer", "bidbufferfraction"),
             ask_buffer_fraction=row.need("askbuffer", "askbufferfraction"),
         )
         # A captured row prints its rates cut to eight decimals; a worked example does not.
         printed = multi.printed_rate([bid, ask]) if case.is_sample else [bid, ask]
-        found[name] = _Asset(bid=float(printed[0]), ask=float(printed[1]))
+        found[name] = _Rates(index=index, bid=float(printed[0]), ask=float(printed[1]))
     return found
 
 
@@ -163,61 +166,75 @@ def _plain_weights(given: Inputs) -> dict[str, object]:
         base = re.fullmatch(r"(.+)value(usd)?", key)
         rate = given.number(f"{base[1]}rate", f"{base[1]}weight", f"{base[1]}collateralrate") if base else None
         if base and rate is not None:
-            value = multi.account_equity_usd([[given.need(key)]], bid_rate=[[rate]], ask_rate=[[max(1.0, rate)]])
-            found[f"{base[1]}collateral"] = float(value[0])
+            coin = base[1].upper()
+            held = Collateral(price=1.0, total=given.need(key), weight=rate, owed_weight=1.0)
+            found[f"{base[1]}collateral"] = account("usdm_multi_assets", {coin: held}).counted_by_asset[coin]
     return found
 
 
-def _multi_figures(assets: dict[str, _Asset], wallets: Mapping[str, object], given: Inputs) -> dict[str, object]:
-    for name, amount in wallets.items():
-        if name not in assets:
+def _multi_figures(rates: dict[str, _Rates], wallets: Mapping[str, object], given: Inputs) -> dict[str, object]:
+    for name in wallets:
+        if name not in rates:
             raise UnsupportedError(f"multi-assets wallet in {name} without its index and buffers")
-        assets[name].equity = as_number(amount) or 0.0
-    figures: dict[str, object] = {}
-    rows = given.top("positions")
-    listed: list[tuple[str, object]] = []
-    if isinstance(rows, Mapping):
-        listed = [(str(symbol), row) for symbol, row in rows.items()]
-    elif isinstance(rows, list):
-        listed = [("", row) for row in rows]
-    for symbol, row in listed:
-        _hold(assets, symbol, row)
-    held = list(assets.values())
-    bid, ask = [[a.bid] for a in held], [[a.ask] for a in held]
-    equity = multi.account_equity_usd([[a.equity] for a in held], bid_rate=bid, ask_rate=ask)
-    initial = multi.requirement_usd([[a.initial] for a in held], ask_rate=ask)
-    maintenance = multi.requirement_usd([[a.maintenance] for a in held], ask_rate=ask)
-    free = multi.available_in_asset(equity, initial_margin_usd=initial, ask_rate=ask)
-    for (name, asset), part in zip(assets.items(), free, strict=True):
+    assets = {
+        name: Collateral(
+            price=row.index,
+            total=as_number(wallets.get(name)) or 0.0,
+            weight=row.bid / row.index,
+            owed_weight=row.ask / row.index,
+        )
+        for name, row in rates.items()
+    }
+    positions = [_held(symbol, row, number) for number, (symbol, row) in enumerate(_listed(given.top("positions")))]
+    if any(not position.symbol.partition("_")[0].endswith(tuple(assets)) for position in positions):
+        raise UnsupportedError("multi-assets position without its margin asset among the rates")
+    result = account("usdm_multi_assets", assets, positions)
+    figures: dict[str, object] = {"equity": result.status.equity_native}
+    figures["maintenance"] = result.status.maintenance_native
+    inverse = result.status.coverage_ratio
+    figures["margin_ratio"] = 0.0 if inverse is None else 1.0 / inverse
+    free = None if result.status.initial_native is None else result.status.equity_native - result.status.initial_native
+    if free is not None:
+        figures |= {"initial": result.status.initial_native, "available": free}
+    for position, profit in zip(positions, result.profits, strict=True):
+        figures[f"upnl{plain(position.symbol)}"] = profit
+    for name, row in rates.items():
         low = name.lower()
-        figures |= {f"available{low}": float(part[0]), f"equity{low}": asset.equity, f"assetequity{low}": asset.equity}
-        figures |= {f"im{low}": asset.initial, f"mm{low}": asset.maintenance, **asset.extra}
-    figures |= {"equity": float(equity[0]), "initial": float(initial[0]), "maintenance": float(maintenance[0])}
-    figures["available"] = float(multi.available_in_asset(equity, initial_margin_usd=initial, ask_rate=1.0)[0])
-    figures["margin_ratio"] = float(multi.margin_utilisation(maintenance, equity_usd=equity)[0])
+        mine = [r for p, r in zip(positions, result.requirements, strict=True) if _settles(p, name)]
+        held = result.equity_by_asset[name]
+        figures |= {f"equity{low}": held, f"assetequity{low}": held}
+        figures[f"mm{low}"] = sum(float(part.maintenance[0]) for part in mine) / row.ask
+        if free is not None:
+            figures |= {f"available{low}": free / row.ask}
+            figures[f"im{low}"] = sum(float(part.initial[0]) for part in mine) / row.ask
     return figures
 
 
-def _hold(assets: dict[str, _Asset], symbol: str, row: object) -> None:
+def _listed(rows: object) -> list[tuple[str, object]]:
+    """Return positions as (symbol, row): a mapping by symbol or a list."""
+    if isinstance(rows, Mapping):
+        return [(str(symbol), row) for symbol, row in rows.items()]
+    return [("", row) for row in rows] if isinstance(rows, list) else []
+
+
+def _settles(position: Held, asset: str) -> bool:
+    return position.symbol.partition("_")[0].endswith(asset)
+
+
+def _held(symbol: str, row: object, number: int) -> Held:
     facts = Facts(row if isinstance(row, Mapping) else {}, {"symbol": symbol})
-    name = (facts.text("symbol") or symbol).partition("_")[0]
-    settle = next((a for a in assets if name.endswith(a)), None)
     size, entry, mark = facts.number("quantity"), facts.number("entry"), facts.number("mark")
-    if settle is None or size is None or entry is None or mark is None:
-        raise UnsupportedError(f"multi-assets position {symbol or row!r} without margin asset, size, entry or mark")
-    signed = (facts.side or (1 if size > 0 else -1)) * abs(size)
-    profit = float(linear.profit(signed_size=signed, entry_price=entry, price=mark))
-    held = assets[settle]
-    held.equity += profit
-    held.extra[f"upnl{plain(name)}"] = profit
-    if (leverage := facts.number("leverage")) is not None:
-        held.initial += float(portfolio.futures_order_initial(signed, price=mark, leverage=leverage))
-    if (rate := facts.number("rate")) is not None:
-        value = [[float(linear.notional(size=signed, price=mark))]]
-        deduction = facts.number("deduction") or 0.0
-        held.maintenance += float(
-            portfolio.futures_maintenance_usd(value, rate_fraction=rate, deduction=deduction, settle_index_price=1.0)[0]
-        )
+    if size is None or entry is None or mark is None:
+        raise UnsupportedError(f"position {symbol or row!r} without size, entry or mark")
+    return Held(
+        symbol=as_symbol(facts.text("symbol") or symbol, number),
+        contracts=(facts.side or (1 if size > 0 else -1)) * abs(size),
+        entry=entry,
+        mark=mark,
+        rate=facts.number("rate") or 0.0,
+        deduction=facts.number("deduction") or 0.0,
+        leverage=facts.number("leverage"),
+    )
 
 
 def _multi_account(case: Case, given: Inputs) -> Answer:
@@ -258,18 +275,7 @@ def _portfolio(case: Case) -> Answer | None:
     given = inputs_of(case, nested=False)
     edition = parameters("binance", mode="portfolio_margin", underlying="*", at=AT)
     rule = portfolio.PortfolioParameters.from_mapping(edition.values, source=edition.id)
-    figures: dict[str, object] = {}
-    for number, row in enumerate(given.rows("positions")):
-        facts = Facts(row) if isinstance(row, Mapping) else Facts()
-        size, entry, mark = facts.number("quantity"), facts.number("entry"), facts.number("mark")
-        if size is None or entry is None or mark is None:
-            continue
-        side = facts.side or (1 if size > 0 else -1)
-        profit = float(linear.profit(signed_size=side * abs(size), entry_price=entry, price=mark))
-        word = "long" if side > 0 else "short"
-        figures.setdefault(f"upnl{word}", profit)
-        figures |= {f"upnl{plain(facts.text('symbol') or str(number))}": profit}
-    figures |= _loans(given, rule)
+    figures = _portfolio_figures(case, given, rule)
     equity = given.number("adjequity", "adjustedequity", "equity", "accountequity", "adjequityusd", "equityusd")
     maintenance = given.number("mm", "maintenance", "maintenancemargin", "totalmm", "accountmaintmargin", "mmusd")
     if equity is not None and maintenance is not None:
@@ -287,19 +293,76 @@ def _portfolio(case: Case) -> Answer | None:
     return named(case, figures, spellings=MARGINS, missing={k: v for k, v in missing.items() if k not in figures})
 
 
-def _loans(given: Inputs, rule: portfolio.PortfolioParameters) -> dict[str, object]:
-    figures: dict[str, object] = {}
-    owned = given.mapping("assets", "marginassets", "marginasset", "spot", "balances", "wallet")
+def _portfolio_figures(case: Case, given: Inputs, rule: portfolio.PortfolioParameters) -> dict[str, object]:
+    """Return the figures of positions, loans and assets as an account of the book."""
+    listed = [row for row in given.rows("positions") if isinstance(row, Mapping)]
+    sized = [row for row in listed if Facts(row).number("quantity") is not None]
+    positions = [_held(str(number), row, number) for number, row in enumerate(sized)]
+    owned = _sums(given, OWNED)
+    loans = {str(coin): as_number(loan) or 0.0 for coin, loan in given.mapping("loans", "loan", "borrowed").items()}
+    if not positions and not loans:
+        return {}
     leverage = given.number("marginleverage", "leverage")
-    for coin, amount in given.mapping("loans", "loan", "borrowed").items():
-        loan = as_number(amount) or 0.0
-        if leverage is not None:
-            rate = rule.loan_maintenance_of(int(leverage))
-            value = portfolio.loan_maintenance_usd([[loan]], rate_fraction=rate, index_price=1.0)
-            figures |= {f"marginmm{coin.lower()}": float(value[0]), f"loanmm{coin.lower()}": float(value[0])}
-        if (held := as_number(owned.get(coin))) is not None:
-            net = portfolio.asset_equity(
-                margin_asset=held, margin_loan=loan, futures_asset=0.0, futures_unrealised_pnl=0.0
-            )
-            figures |= {f"equity{coin.lower()}spot": float(net), f"equity{coin.lower()}": float(net)}
+    stated = as_number(given.value("loanmmr", "loanrate"))
+    rate = rule.loan_maintenance_of(int(leverage)) if leverage is not None else stated
+    prices, weights = given.mapping(*PRICES), given.mapping(*WEIGHTS)
+    coins = dict.fromkeys([*owned, *loans, *(_settle_of(position) for position in positions)])
+    # Without a price the figures in the coin itself stand; those in dollars are not given.
+    assets = {
+        coin: Collateral(
+            price=as_number(prices.get(coin)) or 1.0,
+            total=owned.get(coin, 0.0),
+            borrowed=loans.get(coin, 0.0),
+            weight=1.0 if (weight := as_number(weights.get(coin))) is None else weight,
+            loan_rate=rate or 0.0,
+        )
+        for coin in coins
+    }
+    mode = "portfolio_margin_pro" if "pro" in re.split(r"[^a-z]+", case.family) else "portfolio_margin"
+    result = account(mode, assets, positions)
+    figures = _profits(positions, sized, result)
+    for coin, loan in loans.items():
+        low, price = coin.lower(), assets[coin].price
+        if loan > 0.0 and rate is not None:
+            value = float(result.required(f"loan of {coin}").maintenance[0]) / rule.liquidation_ratio / price
+            figures |= {f"marginmm{low}": value, f"loanmm{low}": value}
+    for coin in owned:
+        low, held = coin.lower(), result.equity_by_asset[coin]
+        figures |= {f"equity{low}": held, f"equity{low}spot": assets[coin].total - assets[coin].borrowed}
+    rated = all(Facts(row).number("rate") is not None for row in sized) and (rate is not None or not loans)
+    if rated and owned and all(as_number(prices.get(coin)) and coin in weights for coin in coins):
+        figures |= {"adjusted": result.status.equity_native, **_venue_margin(result, rule)}
     return figures
+
+
+def _profits(positions: list[Held], rows: list[Mapping[str, object]], result: Result) -> dict[str, object]:
+    figures: dict[str, object] = {}
+    for position, row, profit in zip(positions, rows, result.profits, strict=True):
+        figures.setdefault("upnllong" if position.contracts > 0 else "upnlshort", profit)
+        figures[f"upnl{plain(Facts(row).text('symbol') or position.symbol)}"] = profit
+    return figures
+
+
+def _venue_margin(result: Result, rule: portfolio.PortfolioParameters) -> dict[str, object]:
+    """Return the venue's own maintenance and uniMMR: the product holds the liquidation line times its maintenance."""
+    own = result.status.maintenance_native / rule.liquidation_ratio
+    ratio = result.status.coverage_ratio
+    return {"maintenance": own} | ({} if ratio is None else {"unimmr": ratio * rule.liquidation_ratio})
+
+
+def _settle_of(position: Held) -> str:
+    base = position.symbol.partition("_")[0]
+    if base.endswith("USD"):
+        return base.removesuffix("USD")
+    return next((quote for quote in ("USDT", "USDC", "BUSD", "FDUSD") if base.endswith(quote)), "USDT")
+
+
+def _sums(given: Inputs, names: tuple[str, ...]) -> dict[str, float]:
+    """Return the amounts by coin, summed over the wallets that a case lists."""
+    total: dict[str, float] = {}
+    for name in names:
+        for coin, amount in given.mapping(name).items():
+            number = as_number(amount)
+            if number is not None:
+                total[str(coin)] = total.get(str(coin), 0.0) + number
+    return total

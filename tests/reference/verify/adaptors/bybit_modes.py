@@ -11,6 +11,7 @@ import numpy as np
 
 from margincover.venues.bybit import options, portfolio
 from margincover.venues.parameters import parameters
+from tests.reference.verify.adaptors import bybit_book
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -78,25 +79,27 @@ def _option(case: Case) -> Answer:
     signed = size if side in ("long", "buy", "1") else -size
     mark = given.need("mark", "markprice")
     price = given.number("entry", "avgprice", "averageprice", "entryprice", "price", "orderprice")
-    figures: dict[str, object] = {
-        "mm": float(options.position_maintenance(quantity=signed, index_price=index, mark_price=mark, parameters=rule))
-    }
     strike = given.number("strike", "k")
+    is_call = not str(given.value("type", "optiontype", "kind", "right") or "C").upper().startswith("P")
+    balance = given.number("marginbalance", "equity", "balance")
+    held = bybit_book.HeldOption(
+        quantity=signed, index=index, mark=mark, entry=price, strike=strike, is_call=is_call, balance=balance
+    )
+    account = bybit_book.option_account(held, rule, at=AT, source=case.id)
+    figures: dict[str, object] = {"mm": account.position_maintenance}
     if strike is not None:
-        is_call = str(given.value("type", "optiontype", "kind", "right") or "").upper().startswith("C")
         figures["otm"] = float(options.out_of_the_money(reference_price=index, strike=strike, is_call=is_call))
     if strike is not None and price is not None:
-        held = options.ShortOption(
+        figures["im"] = account.position_initial
+        order = options.ShortOption(
             index_price=index, strike=strike, is_call=is_call, mark_price=mark, entry_price=price
         )
-        figures["im"] = float(options.position_initial(quantity=signed, option=held, parameters=rule))
         fee = given.number("fee", "feeamount") or 0.0
-        figures["orderim"] = float(options.sell_order_initial(size=size, option=held, fee=fee, parameters=rule))
-    balance = given.number("marginbalance", "equity", "balance")
-    for name in ("mm", "im"):
-        if balance is not None and isinstance(amount := figures.get(name), float):
-            rate = portfolio.account_rate(amount, equity_usd=balance, haircut_loss_usd=0.0, order_loss_usd=0.0)
-            figures[f"{name}rate"] = float(rate)
+        figures["orderim"] = float(options.sell_order_initial(size=size, option=order, fee=fee, parameters=rule))
+    if balance is not None:
+        figures["mmrate"] = account.maintenance_rate
+        if "im" in figures:
+            figures["imrate"] = account.initial_rate
     return named(case, figures, spellings=OPTION)
 
 
@@ -252,5 +255,5 @@ def _collateral(case: Case) -> Answer | None:
         return None
     ladder = portfolio.CollateralParameters.from_mapping({"ladder": rows}, source=case.id)
     index = given.number("index", "price", "indexprice") or 1.0
-    value = float(portfolio.collateral_value_usd(amount, index_price=index, parameters=ladder))
+    value = bybit_book.collateral_value(amount, index=index, ladder=ladder, at=AT, source=case.id)
     return named(case, {"value": value}, spellings={"value": "value collateralvalue collateral marginvalue"})

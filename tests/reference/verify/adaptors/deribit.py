@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
+
 from margincover.errors import RulebookError
+from margincover.model.position import Position
 from margincover.pricing import black76, inverse, linear
+from margincover.venues import margin
 from margincover.venues.deribit import accounts, standard
 from margincover.venues.deribit.parameters import (
     FutureCurveParameters,
@@ -15,7 +20,7 @@ from margincover.venues.deribit.parameters import (
     future_parameters,
 )
 from margincover.venues.parameters import parameters
-from tests.reference.verify.adaptors import deribit_matrix
+from tests.reference.verify.adaptors import deribit_book, deribit_matrix
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -25,6 +30,9 @@ COINS = r"\b(BTC|ETH|SOL|XRP|BNB|PAXG|DOGE|MATIC|AVAX|TRX|ADA|LTC)"
 SIZE_COIN = ("sizecurrency", "positionbase", "positionbaseccy", "positioncoin", "nbtc", "neth", "n", "sizecoin")
 SIZE = ("sizeusd", "size", "positionusd", "amount", "quantity", "contracts")
 MARK = ("mark", "markprice")
+ENTRY = ("average", "averageprice", "entry", "entryprice")
+# A day on which the stand-in has packaged rates, which those of the case replace.
+STANDARD_DAY = datetime(2024, 6, 18, tzinfo=UTC)
 INITIAL_RATE = ("imrate", "imbase", "imr", "im0", "initialbase")
 MAINTENANCE_RATE = ("mmrate", "mmbase", "mmr", "mm0", "maintenancebase")
 SPELLINGS = {
@@ -114,17 +122,35 @@ def _future(case: Case, given: Inputs, name: str) -> Answer:
         # The documentation takes the index; a position row fits the mark that it prints.
         price = given.need(*MARK, "index", "indexprice") if case.is_sample else given.need("index", "indexprice", *MARK)
     rates, knows_maintenance = _rates(case, given, coin, is_linear, name, at)
-    chosen = given.number("chosenleverage", "userleverage")
-    required = standard.increment_margin(size, parameters=rates, unit_price=price, chosen_leverage=chosen)
+    # The size in coin carries more digits of the mark than the printed mark.
+    exact = abs(amount / size) if amount is not None and size else mark
+    position = Position(
+        symbol=f"BTC{'_USDC' if is_linear else ''}-PERPETUAL",
+        contracts=_direction(case, given) * (abs(size) if is_linear else abs(size) * (exact or 1.0)),
+        entry_price=given.number(*ENTRY) or mark or 1.0,
+        mark_price=mark if is_linear else exact or 1.0,
+        leverage=given.number("chosenleverage", "userleverage"),
+    )
+    # A perpetual in BTC stands in for all: rates and prices are the case's own.
+    pool = deribit_book.only_pool(
+        "segregated_sm",
+        position if position.mark_price else replace(position, mark_price=price),
+        at=STANDARD_DAY,
+        settle="USDC" if is_linear else "BTC",
+        asset_usd={"BTC": price if is_linear else 1.0},
+    )
+    status = deribit_book.status_of(deribit_book.with_future_rates(pool, rates))
     value = abs(size) * price
-    figures["initial"], figures["imrate"] = float(required.initial), float(required.initial) / value
+    figures["initial"], figures["imrate"] = status.initial_native, (status.initial_native or 0.0) / value
     missing = {"estimatedliquidationprice": "the account behind the position is not in the payload"}
     if knows_maintenance:
-        figures["maintenance"], figures["mmrate"] = float(required.maintenance), float(required.maintenance) / value
+        figures["maintenance"], figures["mmrate"] = status.maintenance_native, status.maintenance_native / value
     else:
         missing |= dict.fromkeys(("maintenance", "mmrate"), "no maintenance rate in the case or in the rules")
-    figures |= _profit(case, given, is_linear, amount, size, mark)
-    conflict = _other_environment(case, given, float(required.initial) / value)
+    if given.number(*ENTRY) is not None and mark is not None and (is_linear or amount is not None):
+        # An empty wallet: what is held is the profit.
+        figures["pnl"] = status.equity_native
+    conflict = _other_environment(case, given, (status.initial_native or 0.0) / value)
     if conflict:
         figures = {name: value for name, value in figures.items() if name not in _MARGINS}
         missing |= dict.fromkeys(_MARGINS, conflict)
@@ -174,21 +200,6 @@ def _rates(
     ), maintenance is not None
 
 
-def _profit(
-    case: Case, given: Inputs, is_linear: bool, amount: float | None, size: float, mark: float | None
-) -> dict[str, object]:
-    entry, side = given.number("average", "averageprice", "entry", "entryprice"), _direction(case, given)
-    if entry is None or mark is None:
-        return {}
-    if is_linear:
-        return {"pnl": float(linear.profit(signed_size=side * abs(size), entry_price=entry, price=mark))}
-    if amount is None:
-        return {}
-    # The size in coin carries more digits of the mark than the printed mark.
-    exact = abs(amount / size)
-    return {"pnl": float(inverse.profit(signed_size=side * abs(amount), entry_price=entry, price=exact))}
-
-
 def _curve(case: Case, given: Inputs) -> Answer:
     """Return rates on the leverage curve; sizes beyond its known end are refused by the rule."""
     edition = parameters("deribit", mode="linear_future", underlying="BTC", at=datetime(2026, 10, 1, tzinfo=UTC))
@@ -204,10 +215,20 @@ def _curve(case: Case, given: Inputs) -> Answer:
     )
     size = abs(given.need(*SIZE_COIN, *SIZE))
     price = given.number("index", "indexprice", *MARK) if _linear(case, "") else None
-    required = standard.curve_margin(
-        size, parameters=rule, unknown_curve=standard.UnknownCurve.REFUSE, unit_price=1.0 if price is None else price
+    # Refuses what lies where the curve is not published; a book would be given a bound there.
+    standard.curve_margin(size, parameters=rule, unknown_curve=standard.UnknownCurve.REFUSE)
+    is_linear, value = price is not None, size * (price or 1.0)
+    position = Position(
+        symbol=f"BTC{'_USDC' if is_linear else ''}-PERPETUAL",
+        contracts=size,
+        entry_price=price or 1.0,
+        mark_price=price or 1.0,
     )
-    initial, maintenance, value = float(required.initial), float(required.maintenance), size * (price or 1.0)
+    settle, prices = "USDC" if is_linear else "BTC", {"BTC": price or 1.0}
+    pool = deribit_book.only_pool("segregated_sm", position, at=STANDARD_DAY, settle=settle, asset_usd=prices)
+    # At the mark alone: the liquidation price of a status would need the part of the curve that is not published.
+    now = margin.evaluate_pool(deribit_book.with_future_rates(pool, rule), np.ones((1, 1)))
+    maintenance, initial = float(now[1][0]), float(now[2][0])
     figures = {"initial": initial, "maintenance": maintenance}
     figures |= {"imrate": initial / value, "mmrate": maintenance / value, "leverage": value / initial}
     return named(case, figures, spellings=SPELLINGS)
@@ -237,12 +258,23 @@ def _option(case: Case, given: Inputs, name: str) -> Answer:
         order = float(standard.inverse_option_order_margin(size, **terms))  # type: ignore[arg-type]
         return named(case, {"order": order, "initial": order}, spellings=SPELLINGS)
     mark = given.need("optionmarkusdc", "optionmark", "markprice", "mark", "markcoin", "optionmarkbtc", "m")
-    if is_linear:
-        coins = side * size * (given.number("multiplier", "contractmultiplier", "contractsize") or 1.0)
-        required = standard.linear_option_margin(coins, mark_usd=mark, **terms)  # type: ignore[arg-type]
-    else:
-        required = standard.inverse_option_margin(side * size, mark_coin=mark, **terms)  # type: ignore[arg-type]
-    figures = {"initial": float(required.initial), "maintenance": float(required.maintenance)}
+    if mark <= 0.0:
+        raise UnsupportedError(f"an option marked at {mark:g}: a position's mark is above 0")
+    coins = size * (given.number("multiplier", "contractmultiplier", "contractsize") or 1.0) if is_linear else size
+    at = _at(case)
+    position = Position(
+        symbol=deribit_book.option_symbol(coin, strike, kind.startswith("c"), at=at, linear=is_linear),
+        contracts=side * coins,
+        entry_price=mark,
+        mark_price=mark,
+        # Neither enters the rule: the mark does, and it is kept.
+        implied_volatility=0.5,
+        forward_price=index,
+    )
+    settle = "USDC" if is_linear else coin
+    pool = deribit_book.only_pool("segregated_sm", position, at=at, settle=settle, asset_usd={coin: index})
+    status = deribit_book.status_of(pool)
+    figures = {"initial": status.initial_native, "maintenance": status.maintenance_native}
     return named(case, figures, spellings=SPELLINGS)
 
 

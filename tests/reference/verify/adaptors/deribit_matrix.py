@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
-from margincover.venues.deribit.book import DeltaOneLegs, OptionLegs, Settlement
-from margincover.venues.deribit.matrix import VOLATILITIES, MatrixMargin, delta_one_vectors, matrix_margin
+from margincover.model.position import Position
+from margincover.venues.deribit.matrix import VOLATILITIES, MatrixMargin, delta_one_vectors
 from margincover.venues.deribit.parameters import MatrixParameters
 from margincover.venues.parameters import packaged, parameters
+from margincover.venues.revalue import revalue
+from tests.reference.verify.adaptors import deribit_book
 from tests.reference.verify.adaptors.named import Inputs, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -59,23 +62,43 @@ def answer(case: Case, given: Inputs, *, coin: str, at: datetime) -> Answer:
         if stated is not None and stated != value:
             raise UnsupportedError(f"{key} was {stated:g}: the matrix is modelled for {value:g} only")
     linear = re.search(r"linear|usdc", case.family) is not None
-    settlement = Settlement.USD if linear else Settlement.COIN
-    rule = _parameters(given, "matrix_usd" if linear else "matrix_coin", coin, at)
+    mode = "matrix_usd" if linear else "matrix_coin"
+    rule = _parameters(given, mode, coin, at)
     sizes, marks = _book(given)
-    legs = _legs(sizes, marks, at)
-    result = matrix_margin(
-        delta_one=legs,
-        options=_no_options(),
-        index_usd=given.need("index", "indexprice", "indexusd"),
-        settlement=settlement,
-        parameters=rule,
-        order_margin=sum(given.number(key) or 0.0 for key in ORDERS),
-    )
-    figures = _figures(case, result)
+    index = given.need("index", "indexprice", "indexusd")
+    held = {_symbol(name, coin, linear): name for name in sizes}
+    positions = [
+        Position(
+            symbol=symbol,
+            contracts=sizes[name] * (1.0 if linear else marks[name]),
+            entry_price=marks[name],
+            mark_price=marks[name],
+        )
+        for symbol, name in held.items()
+        if sizes[name] != 0.0
+    ]
+    if not positions or len(held) != len(sizes):
+        raise UnsupportedError(f"no book of different instruments in {', '.join(sizes)}")
     for name in sizes:
-        alone = delta_one_vectors(
-            _legs({name: sizes[name]}, marks, at), settlement=settlement, parameters=rule
-        ).standard
+        _require_alive(name, at)
+    (pool,) = deribit_book.pools_of(
+        "segregated_pm",
+        positions,
+        at=_day_in_force(at, mode, coin),
+        balances={"USDC" if linear else coin: 0.0},
+        asset_usd={coin: index, "USDC": 1.0},
+    )
+    pool = replace(
+        deribit_book.with_matrix(pool, lambda pair: rule),
+        open_order_initial=sum(given.number(key) or 0.0 for key in ORDERS),
+    )
+    result, status = deribit_book.matrix_of(pool), deribit_book.status_of(pool)
+    figures = _figures(case, result)
+    figures |= {"initial": status.initial_native, "maintenance": status.maintenance_native}
+    state, pair = revalue(pool, np.ones((len(pool.factors), 1))), pool.model.pairs[0]  # type: ignore[union-attr]
+    for row, symbol in enumerate(pool.legs.symbols):
+        name, legs = held[symbol], pair.delta_one(state, rows=(row,))
+        alone = delta_one_vectors(legs, settlement=pair.settlement, parameters=rule).standard
         for key in (plain(name), "perp" if "PERP" in name.upper() else "future"):
             figures[f"{key}vector"] = _cells(case, f"{key}vector", alone[:, 0])
     missing = {"correlationcontingency": CORRELATION, "bucket": BUCKET}
@@ -88,8 +111,6 @@ def _figures(case: Case, result: MatrixMargin) -> dict[str, object]:
         "rollshock": float(result.roll_shock[0]),
         "deltashock": float(result.delta_shock[0]),
         "risk": float(result.risk_matrix_margin[0]),
-        "initial": float(result.initial[0]),
-        "maintenance": float(result.maintenance[0]),
         "pnlvectorextended": [float(v) for v in result.pre_aggregated.extended[:, 0]],
         "aggregatedextended": [float(v) for v in result.aggregated.extended[:, 0]],
     }
@@ -111,10 +132,14 @@ def _cells(case: Case, key: str, cells: np.ndarray) -> list[float]:
     return [float(value) for value in cells[::every]]
 
 
-def _parameters(given: Inputs, mode: str, coin: str, at: datetime) -> MatrixParameters:
+def _day_in_force(at: datetime, mode: str, coin: str) -> datetime:
+    """Return the instant, or the first one with parameters: a response older than those states its own."""
     begun = [e.valid_from for e in packaged("deribit") if (e.mode, e.underlying) == (mode, coin)]
-    # A response older than what was observed takes the first edition for what it does not state itself.
-    edition = parameters("deribit", mode=mode, underlying=coin, at=max([at, *sorted(begun)[:1]]))
+    return max([at, *sorted(begun)[:1]])
+
+
+def _parameters(given: Inputs, mode: str, coin: str, at: datetime) -> MatrixParameters:
+    edition = parameters("deribit", mode=mode, underlying=coin, at=_day_in_force(at, mode, coin))
     values = dict(edition.values)
     for key, name in STATED.items():
         stated = given.value(key)
@@ -137,36 +162,18 @@ def _book(given: Inputs) -> tuple[dict[str, float], dict[str, float]]:
     return sizes, {name: as_number(marks.get(name)) or index for name in sizes}
 
 
-def _legs(sizes: Mapping[str, float], marks: Mapping[str, float], at: datetime) -> DeltaOneLegs:
-    names = list(sizes)
-    return DeltaOneLegs(
-        size_coin=np.array([[sizes[name]] for name in names]),
-        mark_usd=np.array([[marks[name]] for name in names]),
-        expiry=np.arange(len(names), dtype=np.int64),
-        years=np.array([_years(name, at) for name in names]),
-    )
+def _symbol(name: str, coin: str, linear: bool) -> str:
+    """Return the venue's symbol of a written name; a name that is none stands for the perpetual."""
+    head = f"{coin}_USDC" if linear else coin
+    match = re.search(r"-(\d{1,2}[A-Z]{3}\d{2})$", name)
+    return f"{head}-{match.group(1)}" if match else f"{head}-PERPETUAL"
 
 
-def _years(name: str, at: datetime) -> float:
+def _require_alive(name: str, at: datetime) -> None:
     match = re.search(r"-(\d{1,2}[A-Z]{3}\d{2})$", name)
     if match is None:
-        return 0.0
+        return
     # Contracts are delivered at 08:00 UTC.
     expiry = datetime.strptime(f"{match.group(1)} 08", "%d%b%y %H").replace(tzinfo=UTC)
-    days = (expiry - at).total_seconds() / 86_400.0
-    if days < 0.0:
+    if expiry <= at:
         raise UnsupportedError(f"{name} had expired on {at:%Y-%m-%d}: the day of the response is not known")
-    return days / 365.0
-
-
-def _no_options() -> OptionLegs:
-    none, empty = np.zeros(0), np.zeros((0, 1))
-    return OptionLegs(
-        quantity_coin=none,
-        forward_usd=empty,
-        volatility=empty,
-        strike_usd=none,
-        years=none,
-        is_call=np.zeros(0, dtype=bool),
-        expiry=np.zeros(0, dtype=np.int64),
-    )

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 
 from margincover.pricing import linear
-from margincover.venues.derive import auction, fees, pm2, standard
-from margincover.venues.derive.parameters import Pm2Parameters
+from margincover.venues.derive import auction, fees, pm2
+from margincover.venues.derive.parameters import CollateralHaircut, PerpPrice, Pm2Parameters, StandardParameters
+from margincover.venues.derive.portfolio_account import PortfolioAccount
 from margincover.venues.parameters import parameters
+from margincover.venues.revalue import revalue
 from tests import derive_cases
-from tests.reference.verify.adaptors import derive_page
+from tests.reference.verify.adaptors import derive_book, derive_page
+from tests.reference.verify.adaptors.derive_book import PerpSpec
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -49,19 +54,56 @@ def answer(case: Case, side: int | None) -> Answer:
 
 
 def _suite(case: Case) -> Answer:
-    margin = derive_cases.standard_account(dict(case.layers[0]))
-    figures = {
-        "initial": float(margin.initial_usd[0]),
-        "maintenance": float(margin.maintenance_usd[0]),
-        "mtm": float(margin.mark_to_market_usd[0]),
-    }
+    inputs = dict(case.layers[0])
+    rules = derive_cases.standard_parameters(inputs)
+    found = derive_book.standard(suite_account(inputs), dict.fromkeys(inputs["spot"], rules))
+    figures = {"initial": found.initial, "maintenance": found.maintenance, "mtm": found.mtm}
     return named(case, figures, spellings=derive_page.SPELLINGS)
+
+
+def suite_account(inputs: dict[str, Any]) -> derive_book.SubaccountSpec:
+    """Return the subaccount of a published case of the standard manager."""
+    return derive_book.SubaccountSpec(
+        at=derive_page.AT,
+        cash=inputs["cash"],
+        stable=inputs["usdc_price"],
+        spot={coin: price for coin, (price, _) in inputs["spot"].items()},
+        spot_confidence={coin: confidence for coin, (_, confidence) in inputs["spot"].items()},
+        coins=inputs["base"],
+        options=[
+            derive_book.OptionSpec(
+                coin=o["u"],
+                strike=o["K"],
+                is_call=o["call"],
+                quantity=o["amt"],
+                forward=o["fwd"],
+                seconds=o["sec"],
+                volatility=o["vol"],
+                confidence=min(o["vol_conf"], o["fwd_conf"]),
+            )
+            for o in inputs["options"]
+        ],
+        perps=[
+            derive_book.PerpSpec(
+                coin=coin,
+                quantity=perp["pos"],
+                price=perp["price"],
+                profit=perp["unrealised"],
+                confidence=perp["conf"],
+            )
+            for coin, perp in inputs["perps"].items()
+        ],
+    )
 
 
 def _pm2(case: Case) -> Answer:
     inputs = dict(case.layers[0])
-    rules = derive_cases.pm2_parameters(inputs)
-    holding, state = derive_cases.pm2_account(inputs)
+    account, rules = portfolio_account_of(inputs)
+    found = derive_book.portfolio(account, rules)
+    model = found.pool.model
+    assert isinstance(model, PortfolioAccount)
+    now = revalue(found.pool, np.ones((len(found.pool.factors), 1)))
+    holding, state = model.holding(now), model.state(now)
     margin = pm2.portfolio_margin(holding=holding, state=state, parameters=rules)
     profits = pm2.scenario_pnl(holding=holding, state=state, parameters=rules)[:, 0]
     worst = {"regular": 0.0, "tail": 0.0, "skew": 0.0}
@@ -70,9 +112,9 @@ def _pm2(case: Case) -> Answer:
         kind = "skew" if scenario.is_skew else "tail" if far else "regular"
         worst[kind] = min(worst[kind], float(profit))
     figures: dict[str, object] = {
-        "initial": float(margin.initial_usd[0]),
-        "maintenance": float(margin.maintenance_usd[0]),
-        "mtm": float(margin.mark_to_market_usd[0]),
+        "initial": found.initial,
+        "maintenance": found.maintenance,
+        "mtm": found.mtm,
         "forward": float(margin.forward_contingency_usd[0]),
         "worst": float(margin.worst_pnl_usd[0]),
         "scenarios": [float(profit) for profit in profits],
@@ -80,6 +122,58 @@ def _pm2(case: Case) -> Answer:
     return named(
         case, figures | {f"worst{kind}": value for kind, value in worst.items()}, spellings=derive_page.SPELLINGS
     )
+
+
+def portfolio_account_of(inputs: dict[str, Any]) -> tuple[derive_book.SubaccountSpec, Pm2Parameters]:
+    """Return the subaccount of a published PM2 case and its parameters; the case names no underlying."""
+    # Rows are name, amount, price, confidence, whether it cancels risk, haircut, what initial margin adds.
+    coins = [row for row in inputs["collaterals"] if row[1] and row[2]]
+    prices = {row[0]: row[2] for row in coins}
+    base = next((c for c in ("ETH", "BTC") if prices.get(c) == inputs["spot"]), None)
+    base = base or next(c for c in ("ETH", "BTC", "SOL") if c not in prices)
+    haircuts = {
+        row[0]: CollateralHaircut(
+            maintenance_haircut_fraction=row[5],
+            extra_initial_haircut_fraction=row[6],
+            is_risk_cancelling=row[4],
+        )
+        for row in coins
+    }
+    feeds = {feed[0]: feed for feed in inputs["feeds"]}
+    account = derive_book.SubaccountSpec(
+        at=derive_page.AT,
+        cash=inputs["cash"],
+        stable=inputs["stable_price"],
+        spot={base: inputs["spot"]},
+        spot_confidence={base: inputs["spot_conf"]},
+        coins={row[0]: row[1] for row in coins},
+        coin_price=prices,
+        coin_confidence={row[0]: row[3] for row in coins},
+        rates={seconds: feed[3] for seconds, feed in feeds.items()},
+        expiry_confidence={seconds: min(feed[2], feed[4], feed[5]) for seconds, feed in feeds.items()},
+        options=[
+            derive_book.OptionSpec(
+                coin=base,
+                strike=strike,
+                is_call=kind == "C",
+                quantity=quantity,
+                forward=feeds[seconds][1],
+                seconds=seconds,
+                volatility=volatility,
+            )
+            for seconds, strike, kind, quantity, volatility in inputs["options"]
+        ],
+        perps=[
+            derive_book.PerpSpec(
+                coin=base,
+                quantity=inputs["perps"],
+                price=inputs["perp_price"],
+                profit=inputs["perp_upnl"] + inputs["perp_funding"],
+                confidence=inputs["perp_conf"],
+            )
+        ],
+    )
+    return account, replace(derive_cases.pm2_parameters(inputs), haircuts=haircuts)
 
 
 def _term(case: Case, given: Inputs) -> Answer:
@@ -215,30 +309,46 @@ def _row(case: Case, given: Inputs) -> Answer:
     at = observed_at(case, default=derive_page.AT, valid_from=derive_page.FIRST)
     coin = name.partition("-")[0].upper() or "BTC"
     rules = derive_page.standard_rules(given, coin, at)
-    figures = {}
-    entry, mark = given.number("averageprice", "entry", "avgprice"), given.number("markprice", "mark")
-    if entry is not None and mark is not None:
-        figures["upnl"] = float(linear.profit(signed_size=quantity, entry_price=entry, price=mark))
-    match = re.fullmatch(r"[A-Z]+-\d+-([\d.]+)-([CP])", name)
+    match = re.fullmatch(r"[A-Z0-9]+-\d+-([\d_.]+)-([CP])", name)
     if match is None:
-        pnl = given.number("unsettledpnlmarkvalue", "markvalue")
-        margin = standard.perp_margin(
-            quantity=quantity,
-            price=given.need("price", "indexprice", "markprice"),
-            pnl_usd=0.0 if pnl is None else pnl,
-            parameters=rules,
-        )
-        figures |= {"maintenance": float(margin.maintenance_usd), "initial": float(margin.initial_usd)}
-        return named(case, figures, spellings=derive_page.SPELLINGS)
-    strike, kind = float(match.group(1)), match.group(2)
+        return _perp_row(case, given, rules, PerpSpec(coin=coin, quantity=quantity, price=0.0), at)
+    strike, mark = float(match.group(1).replace("_", ".")), given.number("markprice", "mark")
     spot = given.number("indexprice", "index", "spot", "price")
     if quantity > 0:
         # A long option has no margin whatever the index is; its strike stands in for a missing one.
         spot = strike if spot is None else spot
     if spot is None or mark is None:
         raise UnsupportedError("a short option without the index or its mark in the payload")
-    rows = [(kind == "C", strike, quantity, mark)]
-    holding, state = derive_page.option_book(Inputs({"spot": spot}), rows)  # type: ignore[arg-type]
-    margin = standard.isolated_option_margin(legs=holding.legs, state=state, parameters=rules)
-    figures |= {"maintenance": float(margin.maintenance_usd[0, 0]), "initial": float(margin.initial_usd[0, 0])}
+    is_call = match.group(2) == "C"
+    option = derive_book.OptionSpec(
+        coin=coin, strike=strike, is_call=is_call, quantity=quantity, forward=spot, mark=mark or None
+    )
+    found = derive_page.alone(option, spot, rules, at)
+    figures = {"maintenance": found[0], "initial": found[1]}
+    entry = given.number("averageprice", "entry", "avgprice")
+    if entry is not None:
+        figures["upnl"] = float(linear.profit(signed_size=quantity, entry_price=entry, price=mark))
+    return named(case, figures, spellings=derive_page.SPELLINGS)
+
+
+def _perp_row(case: Case, given: Inputs, rules: StandardParameters, perp: PerpSpec, at: datetime) -> Answer:
+    mark, index = given.number("markprice", "mark"), given.number("indexprice", "index")
+    basis, price = str(given.value("pricebase") or "").lower(), given.number("price")
+    if basis in ("mark", "index"):
+        rules = replace(rules, perp_price=PerpPrice(basis))
+    mark = price if mark is None or (basis == "mark" and price is not None) else mark
+    index = price if index is None or (basis == "index" and price is not None) else index
+    mark, index = (index if mark is None else mark), (mark if index is None else index)
+    if mark is None or index is None:
+        raise UnsupportedError("a perpetual without any price in the payload")
+    profit = given.number("unsettledpnlmarkvalue", "markvalue") or 0.0
+    account = derive_book.SubaccountSpec(
+        at=at, cash=0.0, spot={perp.coin: index}, perps=[replace(perp, price=mark, profit=profit)]
+    )
+    found = derive_book.standard(account, {perp.coin: rules})
+    figures = {"maintenance": found.maintenance, "initial": found.initial}
+    entry = given.number("averageprice", "entry", "avgprice")
+    if entry is not None:
+        whole = replace(perp, price=mark, profit=perp.quantity * (mark - entry))
+        figures["upnl"] = derive_book.standard(replace(account, perps=[whole]), {perp.coin: rules}).mtm
     return named(case, figures, spellings=derive_page.SPELLINGS)

@@ -13,6 +13,7 @@ from margincover.venues.derive import standard
 from margincover.venues.derive.parameters import StandardParameters
 from margincover.venues.derive.state import OptionLegs, StandardHolding, StandardState
 from margincover.venues.parameters import parameters
+from tests.reference.verify.adaptors import derive_book
 from tests.reference.verify.adaptors.named import Inputs, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -68,38 +69,57 @@ def account(case: Case, given: Inputs) -> Answer:
     if cash is None:
         raise UnsupportedError(f"no rule for these inputs of derive {case.product}: {', '.join(sorted(given.keys()))}")
     coin = next((c for c in ("BTC", "SOL", "HYPE") if f"{c} " in case.product), "ETH")
-    rules, markets = standard_rules(given, coin), []
-    figures: dict[str, object] = {}
     rows = _option_rows(given)
+    spot, perps = {}, []
     if rows:
-        holding, state = option_book(given, rows)
-        alone = standard.isolated_option_margin(legs=holding.legs, state=state, parameters=rules)
-        market = standard.market_margin(holding=holding, state=state, parameters=rules)
-        figures["isolatedinitial"] = float(alone.initial_usd.sum())
-        figures["isolatedmaintenance"] = float(alone.maintenance_usd.sum())
-        figures["offset"] = float(market.maintenance_usd[0])
-        markets.append(market)
-    keys = given.keys()
-    for key in keys:
+        spot[coin] = given.need("spot", "index", coin.lower(), "eth", "btc")
+    for key in given.names():
         amount = given.number(key)
-        if key.endswith("optionmargin") and amount is not None:
-            # The margin of another market, given as a number.
-            zero = np.array([amount])
-            markets.append(standard.NetMargin(mark_to_market_usd=zero, maintenance_usd=zero, initial_usd=zero))
         match = re.fullmatch(r"(btc|eth|sol|hype)perps?", key)
-        if match and amount is not None:
-            markets.append(_perp(given, match.group(1), amount))
-    margin = standard.account_margin(cash_usd=cash, markets=markets)
-    figures |= {"initial": float(margin.initial_usd[0]), "maintenance": float(margin.maintenance_usd[0])}
+        if match and amount:
+            name = match.group(1)
+            price = spot[name.upper()] = given.need(f"{name}price", name, f"{name}index")
+            profit = given.number(f"{name}perpupnl", "perpupnl") or 0.0
+            perps.append(derive_book.PerpSpec(coin=name.upper(), quantity=amount, price=price, profit=profit))
+    forward = given.number("forward", "fwd") or spot.get(coin, 0.0)
+    # The margin of another market, given as a number, is money of the account.
+    aside = sum(given.number(key) or 0.0 for key in given.names() if key.endswith("optionmargin"))
+    rules = {name: standard_rules(given, name) for name in spot}
+    spec = derive_book.SubaccountSpec(
+        at=AT,
+        cash=cash + aside,
+        stable=given.number("usdcprice") or 1.0,
+        spot=spot,
+        options=[_option(coin, row, forward) for row in rows],
+        perps=perps,
+    )
+    found = derive_book.standard(spec, rules)
+    figures: dict[str, object] = {"initial": found.initial, "maintenance": found.maintenance}
+    if rows:
+        options = derive_book.standard(replace(spec, cash=0.0, perps=[]), {coin: rules[coin]})
+        figures["offset"] = options.maintenance
+        each = [alone(option, spot[coin], rules[coin]) for option in spec.options]
+        figures["isolatedmaintenance"] = sum(part[0] for part in each)
+        figures["isolatedinitial"] = sum(part[1] for part in each)
     missing = {"mtm": "a mark of the legs or of another market is not in the inputs"}
     return named(case, figures, spellings=SPELLINGS, missing=missing)
 
 
-def _perp(given: Inputs, coin: str, quantity: float) -> standard.NetMargin:
-    price = given.need(f"{coin}price", coin, f"{coin}index")
-    pnl = np.array([given.number(f"{coin}perpupnl", "perpupnl") or 0.0])
-    return standard.perp_margin(
-        quantity=quantity, price=np.array([price]), pnl_usd=pnl, parameters=standard_rules(given, coin.upper())
+def alone(
+    option: derive_book.OptionSpec, spot: float, rules: StandardParameters, at: datetime = AT
+) -> tuple[float, float]:
+    """Return net maintenance and initial margin of an account that holds one option and nothing else."""
+    spec = derive_book.SubaccountSpec(at=at, cash=0.0, spot={option.coin: spot}, options=[option])
+    found = derive_book.standard(spec, {option.coin: rules})
+    return found.maintenance, found.initial
+
+
+def _option(coin: str, row: tuple[bool, float, float, float | None], forward: float) -> derive_book.OptionSpec:
+    is_call, strike, quantity, mark = row
+    if mark is None and quantity < 0:
+        raise UnsupportedError("the mark of a short option is not in the inputs")
+    return derive_book.OptionSpec(
+        coin=coin, strike=strike, is_call=is_call, quantity=quantity, forward=forward, mark=mark or None
     )
 
 
@@ -126,35 +146,6 @@ def _option_rows(given: Inputs) -> list[tuple[bool, float, float, float | None]]
             sign = -1.0 if key.startswith("short") else 1.0
             found.append(("calls" in key, given.need("strike"), sign * abs(quantity), given.number("mark")))
     return found
-
-
-def option_book(
-    given: Inputs, rows: list[tuple[bool, float, float, float | None]]
-) -> tuple[StandardHolding, StandardState]:
-    spot = given.need("spot", "index", "eth", "btc")
-    if any(mark is None and quantity < 0 for _, _, quantity, mark in rows):
-        raise UnsupportedError("the mark of a short option is not in the inputs")
-    legs = OptionLegs.of(
-        expiry=[0] * len(rows),
-        strike=[row[1] for row in rows],
-        is_call=[row[0] for row in rows],
-        quantity_contracts=[row[2] for row in rows],
-    )
-    state = StandardState.of(
-        n_legs=len(rows),
-        n_expiries=1,
-        spot=spot,
-        stable_price=given.number("usdcprice") or 1.0,
-        forward=[[given.number("forward", "fwd") or spot]],
-        # A long option's mark enters no margin; the mark to market is not answered here.
-        mark=np.array([[row[3] or 0.0] for row in rows]),
-        perp_price=0.0,
-        perp_pnl_usd=0.0,
-        spot_confidence=1.0,
-        perp_confidence=1.0,
-        option_confidence=[1.0] * len(rows),
-    )
-    return StandardHolding(legs=legs), state
 
 
 def contingencies(case: Case, given: Inputs) -> Answer:

@@ -1,4 +1,8 @@
-"""dYdX v4: margin, bankruptcy and fillable prices, insurance fund and open interest, in whole numbers."""
+"""dYdX v4: margin, bankruptcy and fillable prices, insurance fund and open interest, in whole numbers.
+
+Margin and the account's figures come from the product's book; what a liquidation does follows from them by the public
+functions.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from fractions import Fraction
 
 from margincover.venues.dydx import integers as dydx
 from margincover.venues.parameters import parameters
+from tests.reference.verify.adaptors import dydx_book
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -83,13 +88,27 @@ def _notional(given: Inputs, notional: int) -> dict[str, object]:
         given.value("opennotional", "openinterestquotequantums", "openinterest", "opennotionalquote") or 0
     )
     figures: dict[str, object] = {
-        "initialppm": dydx.adjusted_initial_margin_ppm(tier=tier, open_interest_quote_quantums=interest),
-        "initial": dydx.initial_quote_quantums(
-            notional=notional, tier=tier, open_interest_quote_quantums=interest, custom_ppm=_custom(given)
-        ),
+        "initialppm": dydx.adjusted_initial_margin_ppm(tier=tier, open_interest_quote_quantums=interest)
     }
+    if 0 < notional < dydx_book.LARGEST and interest < dydx_book.LARGEST:
+        # A coin at a price of 1: as many coins as make up the value.
+        held = dydx_book.Held(
+            symbol="BTC-USD",
+            coins=notional / dydx.PPM,
+            price=1.0,
+            tier=tier,
+            open_interest=interest / dydx.PPM,
+            custom_ppm=_custom(given),
+        )
+        risk = dydx_book.risk([held], usdc_quantums=0)
+        figures["initial"], maintenance = risk.initial, risk.maintenance
+    else:
+        figures["initial"] = dydx.initial_quote_quantums(
+            notional=notional, tier=tier, open_interest_quote_quantums=interest, custom_ppm=_custom(given)
+        )
+        maintenance = dydx.maintenance_quote_quantums(notional=notional, tier=tier)
     if share is not None:
-        figures["maintenance"] = dydx.maintenance_quote_quantums(notional=notional, tier=tier)
+        figures["maintenance"] = maintenance
     return figures
 
 
@@ -184,10 +203,10 @@ def _subaccount(given: Inputs) -> _Subaccount:
         )
     usdc = given.value("usdcquotequantums", "usdcbalancequotequantums")
     quantums = _whole(usdc) if usdc is not None else _whole(Fraction(str(given.value("usdcbalance", "usdc"))) * 10**6)
-    positions = [dydx.position_risk(size, market=markets[number]) for number, size in held.items()]
     funding = _whole(given.value("settledfunding", "settledfundingquotequantums") or 0)
-    risk = dydx.account_risk(usdc_quote_quantums=quantums, settled_funding=funding, positions=positions)
-    return _Subaccount(markets=markets, held=held, risk=risk)
+    names = {number: coin for coin, number in IDS.items()}
+    rows = [dydx_book.of_market(f"{names[number]}-USD", size, markets[number]) for number, size in held.items() if size]
+    return _Subaccount(markets=markets, held=held, risk=dydx_book.risk(rows, usdc_quantums=quantums + funding))
 
 
 def _tier(given: Inputs, coin: str) -> dydx.DydxParameters:

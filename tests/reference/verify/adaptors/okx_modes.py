@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from margincover.venues.okx import multi_currency as multi
 from margincover.venues.okx import options
 from margincover.venues.parameters import parameters
-from tests.reference.verify.adaptors import okx_portfolio
+from tests.reference.verify.adaptors import okx_book, okx_portfolio
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -108,8 +108,8 @@ def _option(case: Case, given: Inputs) -> Answer:
     if state is not None:
         rule = _option_rule(case, given)
         initial = float(options.initial_per_coin(state, rule))
-        own, maintenance = options.position_margins(-size, state=state, parameters=rule)
-        figures |= {"im": float(own), "mm": float(maintenance)}
+        own, maintenance = _position(case, given, size, state, rule)
+        figures |= {"im": own, "mm": maintenance}
         if price is not None:
             figures["sellopen"] = float(
                 options.sell_to_open_margin(size=size, price=price, fee_per_coin=fee, state=state, parameters=rule)
@@ -123,6 +123,17 @@ def _option(case: Case, given: Inputs) -> Answer:
             options.buy_to_close_margin(size=size, price=buy, fee_per_coin=fee, position_initial_per_coin=initial)
         )
     return named(case, figures, spellings=OPTION)
+
+
+def _position(
+    case: Case, given: Inputs, size: float, state: options.OptionState, rule: options.OptionParameters
+) -> tuple[float, float]:
+    """Return (initial, maintenance) of a short option: through a book where it is margined in its coin."""
+    if (given.number("unit", "marginunit") or 1.0) == 1.0 and not re.search(r"usd.?-margined", case.family):
+        return okx_book.option_margins(_underlying(case), quantity=size, state=state, rule=rule)
+    # No product of the rulebook settles options in dollars: their settle currency differs by account.
+    own, maintenance = options.position_margins(-size, state=state, parameters=rule)
+    return float(own), float(maintenance)
 
 
 def _state(given: Inputs) -> options.OptionState | None:
@@ -141,9 +152,12 @@ def _state(given: Inputs) -> options.OptionState | None:
     )
 
 
+def _underlying(case: Case) -> str:
+    return "ETH" if "eth" in case.family else "BTC"
+
+
 def _option_rule(case: Case, given: Inputs) -> options.OptionParameters:
-    underlying = "ETH" if "eth" in case.family else "BTC"
-    edition = parameters("okx", mode="option", underlying=underlying, at=AT)
+    edition = parameters("okx", mode="option", underlying=_underlying(case), at=AT)
     stated = {
         "minimum_initial_fraction": given.number("a", "mininitial"),
         "initial_fraction": given.number("b", "initialfactor"),
@@ -163,23 +177,27 @@ def _pair(case: Case, given: Inputs) -> Answer:
     mark = given.number("mark", "markpx", "markprice")
     if assets is None or owed is None or rate is None or fee is None or mark is None:
         raise UnsupportedError("a spot-margin pair (MARGIN) without assets, liability, mark, maintenance rate or fee")
-    owed = abs(owed)
     short = given.value("short")
     is_short = short if isinstance(short, bool) else _is_short(given)
-    terms = {"maintenance_fraction": rate, "fee_fraction": fee}
-    value, debt = (assets, owed * mark) if is_short else (assets * mark, owed)
-    figures: dict[str, object] = {
-        "ratio": float(multi.isolated_pair_ratio(asset_value=value, liability_value=debt, **terms))
-    }
-    required = multi.isolated_pair_debt(owed, **terms)
-    if is_short:
-        figures["price"] = float(multi.isolated_short_liquidation_price(assets, debt_base=required))
-        rule = multi.BorrowParameters(initial_fraction=0.0, maintenance_fraction=rate, liquidation_fee_fraction=fee)
-        figures["mmr"] = float(multi.borrow_margins_usd(debt, parameters=rule)[1])
-    else:
-        # `pos` already contains a base margin; a quote margin of a long is not part of it.
-        quote = given.number("marginquote") or 0.0
-        figures["price"] = float(multi.isolated_long_liquidation_price(required, asset_base=assets, margin_quote=quote))
+    names = str(given.value("instid") or "BTC-USDT").split("-")
+    figures: dict[str, object] = dict(
+        okx_book.pair_figures(
+            okx_book.Pair(
+                base=names[0],
+                quote=names[1] if len(names) > 1 else "USDT",
+                is_short=is_short,
+                assets=assets,
+                owed=abs(owed),
+                mark=mark,
+                rate=rate,
+                fee=fee,
+                # `pos` already contains a base margin; a quote margin of a long is not part of it.
+                margin_quote=given.number("marginquote") or 0.0,
+            )
+        )
+    )
+    if not is_short:
+        del figures["mmr"]
     return named(case, figures, spellings=PAIR, missing={} if is_short else {"mmr": LONG_MMR})
 
 
@@ -214,31 +232,37 @@ def _is_account_with_legs(case: Case, given: Inputs) -> bool:
 
 def _account(case: Case, given: Inputs) -> Answer:
     """Return the ratio of an account whose legs have fees of their own; adjEq and mmr are the venue's."""
-    notional, fees = [], []
+    notional: list[float] = []
+    fees: list[float] = []
     for row in given.rows("legs", "positions"):
         leg = Inputs(row) if isinstance(row, Mapping) else Inputs()
         value, rate = leg.number("notional", "notionalusd", "value"), leg.number("fee", "takerfee", "feerate")
         if value is not None and rate is not None:
-            notional.append([value])
-            fees.append([rate])
+            notional.append(value)
+            fees.append(rate)
     for key in given.names():
         kind = re.fullmatch(r"(.+?)notional(usd)?", key)
         if kind and (rate := given.number(f"{kind[1]}fee", f"{kind[1]}takerfee", f"takerfee{kind[1]}")) is not None:
-            notional.append([as_number(given.value(key)) or 0.0])
-            fees.append([rate])
+            notional.append(as_number(given.value(key)) or 0.0)
+            fees.append(rate)
     if not notional:
         raise UnsupportedError("an OKX account without the notional and the fee of each leg")
-    fee = float(multi.derivative_fee_usd(notional, fee_fraction=fees)[0])
-    liability = given.number("liabilityusd", "liabusd", "liability", "borrowusd", "liabilitiesusd")
-    if liability:
-        rate, charge = given.number("borrowmmr", "borrowmmrrate", "liabmmr"), given.number("borrowfee", "liabfee")
-        if rate is None or charge is None:
-            raise UnsupportedError("an OKX account that owes, without the rate or the fee of its loan")
-        rule = multi.BorrowParameters(initial_fraction=0.0, maintenance_fraction=rate, liquidation_fee_fraction=charge)
-        fee += float(multi.borrow_margins_usd(abs(liability), parameters=rule)[2])
-    adjusted = given.need("adjeq")
-    ratio = multi.account_coverage_ratio(adjusted, maintenance_usd=given.need("mmr"), fee_usd=fee)
-    figures: dict[str, object] = {"ratio": float(ratio), "fee": fee}
+    adjusted, maintenance = given.need("adjeq"), given.need("mmr")
+    status = okx_book.fee_account(adjusted, maintenance=maintenance, notional=notional, fees=fees, loan=_loan(given))
+    figures: dict[str, object] = {"fee": status.maintenance_native - maintenance}
+    if status.coverage_ratio is not None:
+        figures["ratio"] = status.coverage_ratio
     if (initial := given.number("imr")) is not None:
-        figures["available"] = float(multi.available_usd(adjusted, initial_usd=initial))
+        figures["available"] = float(multi.available_usd(status.equity_native, initial_usd=initial))
     return named(case, figures, spellings=ACCOUNT)
+
+
+def _loan(given: Inputs) -> okx_book.Loan | None:
+    """Return what an account owes, with the rates that the case states for it."""
+    liability = given.number("liabilityusd", "liabusd", "liability", "borrowusd", "liabilitiesusd")
+    if not liability:
+        return None
+    rate, charge = given.number("borrowmmr", "borrowmmrrate", "liabmmr"), given.number("borrowfee", "liabfee")
+    if rate is None or charge is None:
+        raise UnsupportedError("an OKX account that owes, without the rate or the fee of its loan")
+    return okx_book.Loan(value=abs(liability), rate=rate, fee=charge)

@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from margincover.errors import RulebookError
-from margincover.pricing import linear
 from margincover.venues.okx import multi_currency as multi
 from margincover.venues.okx import portfolio
-from margincover.venues.parameters import parameters
+from margincover.venues.parameters import ANY_UNDERLYING, parameters
+from tests.reference.verify.adaptors import okx_book
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -67,14 +66,11 @@ def _captured(given: Inputs) -> dict[str, object]:
     owed = abs(given.number("liability", "liab", "liabusd", "borrowfroz") or 0.0)
     if owed:
         raise UnsupportedError("a captured portfolio account that owes, without the terms of its loan")
-    initial, _ = portfolio.account_margins(
-        [maintenance], borrow_initial_usd=0.0, borrow_maintenance_usd=0.0, parameters=_rule("*")
-    )
-    ratio = portfolio.account_coverage_ratio(adjusted, maintenance_usd=maintenance, liability_fee_usd=0.0)
+    status = okx_book.portfolio_total(adjusted, maintenance=maintenance)
     return {
-        "ratio": float(ratio),
-        "imr": float(initial),
-        "availeq": float(multi.available_usd(adjusted, initial_usd=initial)),
+        "ratio": status.coverage_ratio,
+        "imr": status.initial_native,
+        "availeq": float(multi.available_usd(status.equity_native, initial_usd=status.initial_native or 0.0)),
     }
 
 
@@ -138,6 +134,9 @@ def _unit(case: Case, given: Inputs) -> dict[str, object]:
     if (worst := given.number("mr6worstpnl", "extremepnl", "mr6pnl")) is not None:
         charges["mr6"] = float(portfolio.extreme_charge(pnl_down=worst, pnl_up=-worst, parameters=rule))
     if delta is not None:
+        through_book = _booked(case, given, underlying, abs(delta), charges)
+        if through_book is not None:
+            return through_book
         charges |= _perpetual_charges(case, given, underlying, delta)
     if not {"mr1", "mr4", "mr7"} <= charges.keys():
         return {**figures, **charges}
@@ -148,22 +147,58 @@ def _unit(case: Case, given: Inputs) -> dict[str, object]:
     return {**charges, "mmr": float(maintenance), "imr": float(initial)}
 
 
-def _perpetual_charges(case: Case, given: Inputs, underlying: str, delta: float) -> dict[str, float]:
+def _booked(
+    case: Case, given: Inputs, underlying: str, delta: float, stated: Mapping[str, float]
+) -> dict[str, object] | None:
+    """Return the figures of a unit of one perpetual as an account of a book; None where the case states other charges.
+
+    The index follows from the stated loss at the extreme move, else from that of the grid, else it is the mark.
+    """
+    rule, usdt = _rule(underlying), given.number("usdtusd") or 1.0
+    worst = given.number("mr6worstpnl", "extremepnl", "mr6pnl")
+    index = delta
+    if worst is not None:
+        index = abs(worst) / rule.extreme_shock_fraction
+    elif "mr1" in stated:
+        index = stated["mr1"] / max(rule.price_shock_fraction)
+    if any(stated.get(name) for name in ("mr2", "mr3", "mr5", "mr9")):
+        return None
+    _charge_rule(underlying)
+    scaling = _scaling_rule(case, given, underlying)
+    found = okx_book.unit_figures(underlying, delta=delta, index_usd=index, usdt_usd=usdt, scaling=scaling)
+    if "mr1" in stated and abs(found["mr1"] - stated["mr1"]) > 1e-9 * found["mr1"]:
+        return None
+    if scaling is None:
+        # The packaged ladder of such a coin is a bound, and so is what it leads to: MR1, MR4 and MR6 are figures.
+        return {name: value for name, value in found.items() if name in ("mr1", "mr4", "mr6")}
+    return dict(found)
+
+
+def _charge_rule(underlying: str) -> portfolio.PerpetualChargeParameters:
     edition = parameters("okx", mode="portfolio_margin_perpetual", underlying=underlying, at=AT)
-    rule = portfolio.PerpetualChargeParameters.from_mapping(edition.values, source=edition.id)
+    if edition.underlying == ANY_UNDERLYING:
+        raise UnsupportedError(f"portfolio margin of {underlying}: its charges are packaged as a bound only")
+    return portfolio.PerpetualChargeParameters.from_mapping(edition.values, source=edition.id)
+
+
+def _scaling_rule(case: Case, given: Inputs, underlying: str) -> portfolio.ScalingParameters | None:
+    """Return the scaling of a coin: the packaged one, else the multiplier that the case states, else None."""
+    edition = parameters("okx", mode="portfolio_margin_scaling", underlying=underlying, at=AT)
+    values: Mapping[str, object] = edition.values
+    if edition.underlying == ANY_UNDERLYING:
+        stated = given.number("mr7multiplier", "multiplier")
+        if stated is None and "multiplier 1" not in case.text.lower():
+            return None
+        values = {"ladder": [[0.0, stated or 1.0]]}
+    return portfolio.ScalingParameters.from_mapping(values, source=case.id)
+
+
+def _perpetual_charges(case: Case, given: Inputs, underlying: str, delta: float) -> dict[str, float]:
+    rule = _charge_rule(underlying)
     raw = float(portfolio.perpetual_minimum_charge(delta, rule))
     found = {"mr4": float(portfolio.perpetual_basis_charge(delta, rule))}
-    ladder = [[0.0, given.number("mr7multiplier", "multiplier") or 1.0]]
-    stated = given.number("mr7multiplier", "multiplier") is not None or "multiplier 1" in case.text.lower()
-    try:
-        scaling = parameters("okx", mode="portfolio_margin_scaling", underlying=underlying, at=AT).values
-    except RulebookError:
-        # No ladder is packaged for this coin: the multiplier that the case states, or no figure.
-        if not stated:
-            return found
-        scaling = {"ladder": ladder}
-    table = portfolio.ScalingParameters.from_mapping(scaling, source=case.id)
-    return {**found, "mr7": float(portfolio.scaled_minimum_charge(raw, table))}
+    table = _scaling_rule(case, given, underlying)
+    return found if table is None else {**found, "mr7": float(portfolio.scaled_minimum_charge(raw, table))}
 
 
 def _base(given: Inputs) -> dict[str, object]:
@@ -185,8 +220,6 @@ def _account(case: Case, given: Inputs) -> dict[str, object]:
     rows = given.rows("positions")
     if cash is None or units is None or not rows:
         return {}
-    equity = cash + sum(_profit(row) for row in rows if isinstance(row, Mapping))
-    owed = float(multi.borrowed(equity)) * (given.number("usdtusd") or 1.0)
     edition = parameters("okx", mode="borrow", underlying="USDT", at=AT)
     stated = {
         "initial_fraction": given.number("borrowimrrate"),
@@ -196,31 +229,26 @@ def _account(case: Case, given: Inputs) -> dict[str, object]:
     rule = multi.BorrowParameters.from_mapping(
         {**edition.values, **{key: value for key, value in stated.items() if value is not None}}, source=case.id
     )
-    initial, maintenance, fee = multi.borrow_margins_usd(owed, parameters=rule)
-    total_initial, total = portfolio.account_margins(
-        [units], borrow_initial_usd=initial, borrow_maintenance_usd=maintenance, parameters=_rule("*")
+    return dict(
+        okx_book.portfolio_account(
+            cash,
+            legs=[_leg(row) for row in rows if isinstance(row, Mapping)],
+            usdt_usd=given.number("usdtusd") or 1.0,
+            units_usd=units,
+            rates=rule,
+        )
     )
-    worth = equity * (given.number("usdtusd") or 1.0)
-    ratio = portfolio.account_coverage_ratio(worth, maintenance_usd=total, liability_fee_usd=fee)
-    return {
-        "equity": equity,
-        "equsd": worth,
-        "borrowmmr": float(maintenance),
-        "borrowimr": float(initial),
-        "mmr": float(total),
-        "imr": float(total_initial),
-        "ratio": float(ratio),
-    }
 
 
-def _profit(row: Mapping[str, object]) -> float:
-    contracts = next((as_number(value) for name, value in row.items() if name.endswith(("SWAP", "FUTURES"))), None)
+def _leg(row: Mapping[str, object]) -> okx_book.Leg:
+    named = [(name, as_number(value)) for name, value in row.items() if name.endswith(("SWAP", "FUTURES"))]
     facts = Inputs(row)
+    symbol, contracts = named[0] if named else (str(facts.value("instid", "symbol") or "BTC-USDT-SWAP"), None)
     if contracts is None:
         contracts = facts.need("pos", "contracts", "qty")
-    size = contracts * facts.need("ctval", "mult")
-    return float(
-        linear.profit(
-            signed_size=size, entry_price=facts.need("avg", "avgpx", "entry"), price=facts.need("mark", "markpx")
-        )
+    return okx_book.Leg(
+        symbol=symbol,
+        size=contracts * facts.need("ctval", "mult"),
+        mark=facts.need("mark", "markpx"),
+        entry=facts.need("avg", "avgpx", "entry"),
     )

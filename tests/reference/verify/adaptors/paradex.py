@@ -1,4 +1,8 @@
-"""Paradex: cross margin of perpetuals and options, order checks, partial liquidation, the floor by delta, payloads."""
+"""Paradex: cross margin of perpetuals and options, order checks, partial liquidation, the floor by delta, payloads.
+
+Positions go through the product's book. Resting orders, which a book may not hold at this venue, penalties, limits and
+the floor by delta are asked of the public functions.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from margincover.pricing import linear
 from margincover.venues.paradex import cross
 from margincover.venues.paradex import liquidation as around
 from margincover.venues.paradex import portfolio as pm
 from margincover.venues.parameters import parameters
+from tests.reference.verify.adaptors import paradex_book
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -72,45 +76,47 @@ def _orders(case: Case, given: Inputs) -> Answer:
         net = float(cross.perpetual_net_initial_usd(**resting, mark_price=mark, fraction=fraction))
         figures["netinitial"] = net
         fee = given.number("takerfee", "fee", "feerate")
+        if not buys and not sells:
+            figures["netinitial"] = _initial(held, mark, fraction, 0.0)
         if fee is not None:
             figures["fee"] = float(cross.perpetual_fee_provision_usd(**resting, mark_price=mark, taker_fee=fee))
             if not buys and not sells:
-                figures["initial"] = net + float(np.asarray(figures["fee"]))
+                figures["initial"] = _initial(held, mark, fraction, fee)
         figures |= _maintenance(given, held, mark, fee)
     return named(case, figures, spellings=SPELLINGS, missing=missing)
 
 
+def _initial(held: float, mark: float, fraction: float, fee: float) -> float:
+    """Return the initial margin of a perpetual without orders, from the product."""
+    row = paradex_book.Held(coin="BTC", size=held, mark=mark, initial=fraction)
+    found = paradex_book.perpetuals([row], fee=fee).initial
+    assert found is not None, "Invariant: the leverage is stated"
+    return found
+
+
 def _maintenance(given: Inputs, held: float, mark: float, fee: float | None) -> dict[str, object]:
-    """Return maintenance from a stated fraction of it, or as half the initial fraction; both with the stated fee."""
+    """Return maintenance from a stated fraction of it, or as a share of the initial fraction; both with the fee."""
     own, initial = given.number("mmf", "maintenancemarginfraction"), given.number(*INITIAL)
     factor = given.number("mmffactor", "maintenancefactor")
     if own is None and (fee is None or initial is None):
         return {}
-    packaged = _perpetual_parameters("BTC")
-    rule = replace(
-        packaged,
-        maintenance_factor=1.0 if own is not None else packaged.maintenance_factor if factor is None else factor,
-        taker_fee_fraction=fee or 0.0,
-    )
-    base = own if own is not None else initial or 0.0
-    required = cross.perpetual_maintenance_usd(position=held, mark_price=mark, fraction=base, parameters=rule)
-    return {"maintenance": float(required)}
+    row = paradex_book.Held(coin="BTC", size=held, mark=mark, initial=initial)
+    if own is not None or factor is not None:
+        row = replace(row, initial=None, maintenance=own if own is not None else (initial or 0.0) * (factor or 0.0))
+    return {"maintenance": paradex_book.perpetuals([row], fee=fee or 0.0).maintenance}
 
 
 def _partial(case: Case, given: Inputs) -> Answer:
     rows = [_leg(row) for row in given.rows("positions")]
-    quantity, entry, mark = (np.array(column) for column in zip(*rows, strict=True))
     usdc, fraction = given.need("usdc", "balance", "collateral"), given.need("mmf", "maintenancemarginfraction")
-    # The page's rate is maintenance of notional with the fee inside.
-    rule = replace(_perpetual_parameters("BTC"), maintenance_factor=1.0, taker_fee_fraction=0.0)
 
-    def required_of(scale: float) -> float:
-        held = {"position": scale * quantity, "mark_price": mark}
-        return float(cross.perpetual_maintenance_usd(**held, fraction=fraction, parameters=rule).sum())
+    def account(scale: float) -> paradex_book.Account:
+        # The page's rate is maintenance of notional with the fee inside.
+        held = [replace(row, size=scale * row.size, maintenance=fraction) for row in rows]
+        return paradex_book.perpetuals(held, wallet=usdc)
 
-    required = required_of(1.0)
-    profit = float(linear.profit(signed_size=quantity, entry_price=entry, price=mark).sum())
-    value = usdc + profit
+    whole = account(1.0)
+    required, profit, value = whole.maintenance, whole.profit, whole.equity
     settings = _liquidation(given)
     chosen = float(around.liquidation_share(account_value_usd=value, maintenance_usd=required, parameters=settings))
 
@@ -119,7 +125,8 @@ def _partial(case: Case, given: Inputs) -> Answer:
 
     table = []
     for row in case.expected.get("table", ()):  # type: ignore[attr-defined]  # a list of rows, else unreadable
-        left, paid = required_of(1.0 - row[0]), penalty_of(row[0])
+        left = account(1.0 - row[0]).maintenance if row[0] < 1.0 else 0.0
+        paid = penalty_of(row[0])
         table.append([row[0], left, paid, value - paid, left / (value - paid)])
     figures = {"maintenance": required, "value": value, "upnl": profit, "table": table, "chosen": chosen}
     figures["penalty"] = penalty_of(chosen)
@@ -128,14 +135,23 @@ def _partial(case: Case, given: Inputs) -> Answer:
     return named(case, figures, spellings=SPELLINGS)
 
 
-def _leg(row: object) -> tuple[float, float, float]:
-    """Return (signed size, entry, mark) of a row: [coin, size, entry, mark] or an object."""
+def _leg(row: object) -> paradex_book.Held:
+    """Return the position of a row: [coin, size, entry, mark] or an object."""
     if isinstance(row, Mapping):
         facts = Inputs(row)
-        return _signed(facts), facts.need("entry", "entryprice", "averageentryprice"), facts.need(*MARK)
-    numbers = [float(item) for item in row if as_number(item) is not None]  # type: ignore[attr-defined]
-    size, entry, mark = numbers
-    return size, entry, mark
+        return paradex_book.Held(
+            coin=_coin(facts.value("market", "symbol", "coin", "asset", "base")),
+            size=_signed(facts),
+            entry=facts.need("entry", "entryprice", "averageentryprice"),
+            mark=facts.need(*MARK),
+        )
+    words = [item for item in row if as_number(item) is None]  # type: ignore[attr-defined]
+    size, entry, mark = [float(item) for item in row if as_number(item) is not None]  # type: ignore[attr-defined]
+    return paradex_book.Held(coin=_coin(words[0] if words else None), size=size, entry=entry, mark=mark)
+
+
+def _coin(name: object) -> str:
+    return str(name).partition("-")[0].upper() if isinstance(name, str) and name else "BTC"
 
 
 def _liquidation(given: Inputs) -> around.ParadexLiquidationParameters:
@@ -182,11 +198,14 @@ def _order_check(case: Case, given: Inputs) -> Answer:
     first, later = given.need("mark0"), given.need("mark1")
 
     def initial(mark: float, sells: float = 0.0) -> float:
+        if not sells:
+            return _initial(size, mark, fraction, 0.0)
         resting = {"position": size, "buy_orders": 0.0, "sell_orders": sells}
         return float(cross.perpetual_net_initial_usd(**resting, mark_price=mark, fraction=fraction))
 
-    profit = float(linear.profit(signed_size=size, entry_price=first, price=later))
-    value = cash + profit
+    held = paradex_book.Held(coin="BTC", size=size, entry=first, mark=later, initial=fraction)
+    account = paradex_book.perpetuals([held], wallet=cash)
+    profit, value = account.profit, account.equity
     figures: dict[str, object] = {"imr0": initial(first), "imr1": initial(later), "upnl": profit, "value": value}
     for key, printed in case.expected.items():
         match = re.fullmatch(r"(offsetting|extra)_sell_([\d.]+)", key)
@@ -229,22 +248,19 @@ def _option(case: Case, given: Inputs) -> Answer:
     coin = re.search(r"\b(BTC|ETH|HYPE|CL|SOL|ZEC)\b", words)
     if coin is None:
         raise UnsupportedError("an option without its underlying: the factors differ by underlying")
-    edition = parameters("paradex", mode="cross_option", underlying=coin.group(1), at=AT)
-    rule = cross.ParadexOptionParameters.from_mapping(edition.values, source=edition.id)
     short = side_of(given.value("side")) == -1
-    size = abs(given.number(*POSITION) or 1.0)
-    leg = cross.ParadexOptions(
-        quantity=-size if short else size,
+    size = given.number(*POSITION) or 1.0
+    initial, maintenance = paradex_book.option(
+        coin=coin.group(1),
+        size=-abs(size) if short else size,
         strike=given.need("strike"),
         is_call=str(given.value("type", "optiontype", "right")).lower().startswith("c"),
-        mark_price=given.need(*MARK),
-        spot_price=given.need("spot", "spotprice", "index"),
+        mark=given.need(*MARK),
+        spot=given.need("spot", "spotprice", "index"),
+        # A figure without a stated fee is the requirement without the provision for it.
+        fee=given.number("takerfee", "fee", "feerate") or 0.0,
     )
-    figures = {}
-    for name, factors in (("initial", rule.initial), ("maintenance", rule.maintenance)):
-        basis = rule.short_put_cap_basis
-        figures[name] = float(cross.option_requirement_usd(options=leg, factors=factors, put_cap_basis=basis))
-    return named(case, figures, spellings=SPELLINGS)
+    return named(case, {"initial": initial, "maintenance": maintenance}, spellings=SPELLINGS)
 
 
 def _socialised(case: Case, given: Inputs) -> Answer:
@@ -273,27 +289,36 @@ def _summary(case: Case, given: Inputs) -> Answer:
 def _row(case: Case, given: Inputs) -> Answer:
     """Return the figures of a position row: its value at the entry, in USDC and in USD, and its profit."""
     size, entry = _signed(given), given.need("averageentryprice", "entry", "entryprice")
-    figures = {"cost": float(linear.notional(size=abs(size), price=entry))}
-    usd, mark = given.number("averageentrypriceusd"), given.number(*MARK)
+    mark, usd = given.number(*MARK), given.number("averageentrypriceusd")
+    fraction, fee = given.number(*INITIAL), given.number("takerfee", "fee")
+    coin = _coin(given.value("market", "symbol"))
+
+    def position(entered: float, seen: float) -> paradex_book.Account:
+        # The rate does not enter the figures of a row without an initial fraction; 0 needs no table of the coin.
+        held = paradex_book.Held(
+            coin=coin,
+            size=size,
+            entry=entered,
+            mark=seen,
+            initial=fraction,
+            maintenance=None if fraction is not None else 0.0,
+        )
+        return paradex_book.perpetuals([held], fee=fee or 0.0)
+
+    # Valued at its entry a position is worth what it cost.
+    figures: dict[str, object] = {"cost": position(entry, entry).notional}
     if usd is not None:
-        figures["costusd"] = float(linear.notional(size=abs(size), price=usd))
+        figures["costusd"] = position(usd, usd).notional
     missing = {"liquidation_price": "the account behind the position is not in the payload"}
     if mark is None:
         missing["upnl"] = "neither a mark price nor the funding inside the printed profit is in the payload"
     else:
-        figures["upnl"] = float(linear.profit(signed_size=size, entry_price=entry, price=mark))
-        fraction, fee = given.number(*INITIAL), given.number("takerfee", "fee")
+        own = position(entry, mark)
+        figures["upnl"] = own.profit
         if fraction is not None and fee is not None:
-            held = {"position": size, "buy_orders": 0.0, "sell_orders": 0.0, "mark_price": mark}
-            bare = cross.perpetual_net_initial_usd(**held, fraction=fraction)
-            figures["initial"] = float(bare + cross.perpetual_fee_provision_usd(**held, taker_fee=fee))
-            figures |= {k: float(np.asarray(v)) for k, v in _maintenance(given, size, mark, fee).items()}
+            figures["initial"] = own.initial
+            figures |= _maintenance(given, size, mark, fee)
     return named(case, figures, spellings=SPELLINGS, missing=missing)
-
-
-def _perpetual_parameters(underlying: str) -> cross.ParadexPerpetualParameters:
-    edition = parameters("paradex", mode="cross_perpetual", underlying=underlying, at=AT)
-    return cross.ParadexPerpetualParameters.from_mapping(edition.values, source=edition.id)
 
 
 def _signed(given: Inputs) -> float:

@@ -117,18 +117,7 @@ def _run(position: OnePosition, *, money: float) -> Result:
         id=f"{venue}:case",
         venue=venue,
         mode=mode,
-        positions=(
-            Position(
-                symbol=symbol,
-                contracts=position.size,
-                entry_price=position.entry,
-                mark_price=position.mark,
-                margin_mode=MarginMode.ISOLATED if isolated else MarginMode.CROSS,
-                leverage=position.leverage,
-                isolated_collateral_native=money if isolated else None,
-                maintenance_fraction=0.0 if math.isnan(position.rate) else position.rate,
-            ),
-        ),
+        positions=(_position(position, symbol, money if isolated else None),),
         balances=() if isolated else (Balance(asset=settle, total_native=money),),
         taker_fee_fraction=position.fee,
     )
@@ -156,3 +145,16 @@ def _run(position: OnePosition, *, money: float) -> Result:
         reported -= float(pool.legs.fee_on_notional_fraction[0]) * notional
     profit = float(margin.leg_profit(pool, 0, np.ones(1))[0])
     return Result(pool=pool, status=status, profit=profit, notional=notional, reported_maintenance=reported)
+
+
+def _position(position: OnePosition, symbol: str, collateral: float | None) -> Position:
+    return Position(
+        symbol=symbol,
+        contracts=position.size,
+        entry_price=position.entry,
+        mark_price=position.mark,
+        margin_mode=MarginMode.CROSS if collateral is None else MarginMode.ISOLATED,
+        leverage=position.leverage,
+        isolated_collateral_native=collateral,
+        maintenance_fraction=0.0 if math.isnan(position.rate) else position.rate,
+    )
