@@ -278,6 +278,20 @@ def _margin_call(account: Account, rule: ModeRule) -> tuple[float, str]:
     return DEFAULT_MARGIN_CALL_COVERAGE_RATIO, "margincover default (the venue has no margin call)"
 
 
+def _notes(account: Account, rule: ModeRule, positions: _Held) -> tuple[str, ...]:
+    notes = tuple(note for leg in positions.cross for note in leg.notes)
+    notes += tuple(note for leg in positions.options for note in leg.notes)
+    share = rule.backstop_of_maintenance_fraction
+    if share is not None:
+        notes += (
+            f"backstop at headroom {share - 1.0:.4g} x maintenance: below it {account.venue} takes the positions and "
+            "all margin of the pool, nothing is returned",
+        )
+    if rule.confidence != "CONFIRMED":
+        notes += (f"mode {rule.name} is {rule.confidence}: {rule.notes}",)
+    return notes
+
+
 def _pool(
     book: Book,
     account: Account,
@@ -295,16 +309,7 @@ def _pool(
         if instrument.payoff.value == "quanto":
             raise NotSupportedError(f"{instrument.id} is quanto", field="symbol", allowed="linear or inverse")
     ratio, source = _margin_call(account, rule)
-    notes = tuple(note for leg in positions.cross for note in leg.notes)
-    notes += tuple(note for leg in positions.options for note in leg.notes)
-    share = rule.backstop_of_maintenance_fraction
-    if share is not None:
-        notes += (
-            f"backstop at headroom {share - 1.0:.4g} x maintenance: below it {account.venue} takes the positions and "
-            "all margin of the pool, nothing is returned",
-        )
-    if rule.confidence != "CONFIRMED":
-        notes += (f"mode {rule.name} is {rule.confidence}: {rule.notes}",)
+    notes = _notes(account, rule, positions)
     pool = MarginPool(
         id=pool_id,
         account_id=account.id,
@@ -322,10 +327,14 @@ def _pool(
         tick_rule=rule.tick_rule,
         notes=notes,
     )
+    return _with_model(book, account, rule, pool)
+
+
+def _with_model(book: Book, account: Account, rule: ModeRule, pool: MarginPool) -> MarginPool:
     # A pool of one isolated position is margined by its tiers in every mode that has such positions.
-    if not rule.model or margin_mode is MarginMode.ISOLATED:
+    if not rule.model or pool.margin_mode == MarginMode.ISOLATED.value:
         return pool
-    if rule.model_for is ModelFor.OPTIONS and not positions.options:
+    if rule.model_for is ModelFor.OPTIONS and not pool.options.count:
         return pool
     request = ModelRequest(
         pool=pool,
@@ -337,4 +346,4 @@ def _pool(
         instruments=book.instruments,
     )
     model = build_model(request)
-    return replace(pool, model=model, notes=notes + model.notes)
+    return replace(pool, model=model, notes=pool.notes + model.notes)
