@@ -240,7 +240,7 @@ def cells(file: Path) -> list[str]:
     """Return margins, their share of the notional, the capital that they ask for, and the moves to liquidation."""
     try:
         (pool,) = mc.status(mc.load(file)).result.pools  # each of these accounts is one pool
-    except mc.MargincoverError as error:
+    except mc.InputError as error:  # a rule that is not known, or a position that the mode does not hold
         return ["refused", "", "", "", "", "", str(error.found)]
     if pool.initial_usd is None:
         raise SystemExit(f"{pool.pool_id}: initial margin was not stated")

@@ -278,8 +278,6 @@ def test_coin_equity_alone_has_a_matrix_in_cross_portfolio_margin():
         ("cross_sm", [perpetual("BTC_USDC-25DEC26", 1.0)], {"SOL": 5.0}, NotSupportedError, r"collateral\.SOL"),
         ("cross_pm", [], {"STETH": 5.0}, RulebookError, "matrix_coin for STETH"),
         ("segregated_pm", [perpetual("SOL-PERPETUAL", 50.0, mark=150.0)], {"SOL": 5.0}, RulebookError, "for SOL"),
-        ("segregated_pm", [perpetual("BTC-PERPETUAL", 50.0, rate=0.01)], {"BTC": 1.0}, InputError, "risk matrix"),
-        ("cross_pm", [perpetual("BTC-PERPETUAL", 50.0, rate=0.01)], {"BTC": 1.0}, InputError, "risk matrix"),
         ("segregated_pm", [perpetual("BTC-PERPETUAL", 50.0)], {"ETH": 1.0}, InputError, r"balances\.BTC"),
         ("segregated_xm", [], {"BTC": 1.0}, InputError, "segregated_sm"),
         (
@@ -319,3 +317,14 @@ def test_missing_index_is_named():
 def test_rate_stated_where_the_rates_are_published_is_refused():
     with pytest.raises(InputError, match="whose rates are published"):
         pools_of("segregated_sm", [perpetual("BTC-PERPETUAL", 50.0, rate=0.01)], at=datetime(2026, 2, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("mode", ["segregated_pm", "cross_pm"])
+def test_a_stated_rate_has_no_place_in_a_matrix_and_a_note_says_so(mode):
+    (stated,) = pools_of(mode, [perpetual("BTC-PERPETUAL", 50.0, rate=0.01)], wallet={"BTC": 1.0})
+    (plain,) = pools_of(mode, [perpetual("BTC-PERPETUAL", 50.0)], wallet={"BTC": 1.0})
+    assert any("is not used: a risk matrix has no rate" in note for note in stated.notes)
+    assert not any("risk matrix has no rate" in note for note in plain.notes)
+    one = np.ones((1, 1))
+    for with_rate, without in zip(margin.evaluate_pool(stated, one), margin.evaluate_pool(plain, one), strict=True):
+        assert with_rate == without

@@ -15,7 +15,25 @@ from margincover.pricing import black76
 AS_OF = "2026-02-01T08:00:00Z"
 
 
-def book_of(tmp_path: Path, **changes: object) -> mc.Book:
+OWN_PARAMETERS = """
+venue = "deribit"
+[[parameters]]
+id = "own-options"
+mode = "option_inverse"
+valid_from = 2026-01-01T00:00:00Z
+observed = 2026-01-31T00:00:00Z
+source = "read from the venue"
+retrieved = "2026-01-31"
+confidence = "CONFIRMED"
+[parameters.parameters]
+initial_fraction = 0.2
+initial_floor_fraction = 0.1
+maintenance_fraction = 0.1
+order_fee_fraction = 0.0003
+"""
+
+
+def book_of(tmp_path: Path, rules: Path | None = None, **changes: object) -> mc.Book:
     market: dict[str, object] = {
         "observed_at": AS_OF,
         "asset_usd": {"BTC": 90_000, "ETH": 3_000, "USDC": 1.0},
@@ -32,7 +50,7 @@ def book_of(tmp_path: Path, **changes: object) -> mc.Book:
         (market if key in ("marks", "forwards", "implied_volatility", "asset_usd") else account)[key] = value
     path = tmp_path / "book.json"
     path.write_text(json.dumps({"schema_version": 1, "as_of": AS_OF, "market": market, "accounts": [account]}))
-    return mc.load(path)
+    return mc.load(path, rules=rules)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +74,7 @@ def test_option_symbols_are_read(tmp_path, symbol, base, strike, right):
     [
         ({"implied_volatility": {}}, "implied_volatility"),
         ({"forwards": {}}, "forward_price"),
+        ({"forwards": {"BTC-260327": 9.03}}, "within 2-fold of the index"),
         ({"asset_usd": {"USDC": 1.0}}, "asset_usd.BTC"),
         ({"implied_volatility": {"BTC-27MAR26-80000-P": 60}}, "implied_volatility"),
         ({"marks": {"BTC-27MAR26-80000-P": 2.0}, "implied_volatility": {}}, "mark_price"),
@@ -101,3 +120,33 @@ def test_selling_an_option_receives_its_premium(tmp_path):
 def test_an_option_without_volatility_cannot_be_tried(tmp_path):
     with pytest.raises(InputError, match="implied_volatility"):
         changed_book(book_of(tmp_path), [parse_trade("-2 BTC-27MAR26-120000-C")], [])
+
+
+def test_a_user_s_own_parameters_win_while_they_are_in_force(tmp_path):
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "deribit.toml").write_text(OWN_PARAMETERS)
+    marks = {"BTC-27MAR26-80000-P": 0.05}
+    result = mc.status(book_of(tmp_path, rules=rules, marks=marks)).result
+    assert result.pools[0].maintenance_native == pytest.approx(10 * (0.1 + 0.05), rel=1e-12)
+    assert "own-options" in {use.edition for use in result.provenance.editions}
+    (rules / "deribit.toml").write_text(OWN_PARAMETERS.replace("2026-01-01T", "2026-03-01T"))
+    later = mc.status(book_of(tmp_path, rules=rules, marks=marks)).result.pools[0]
+    assert later.maintenance_native == pytest.approx(10 * (0.075 + 0.05), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("maintenance_fraction = 0.1", "maintenance_fraction = 10", "maintenance_fraction"),
+        ("initial_fraction = 0.2\n", "", "initial_fraction"),
+        ("confidence = ", "confidense = ", "confidense"),
+        ("2026-01-01T00:00:00Z", '"soon"', "own-options"),
+    ],
+)
+def test_a_user_s_broken_parameters_are_named(tmp_path, old, new, words):
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "deribit.toml").write_text(OWN_PARAMETERS.replace(old, new))
+    with pytest.raises(mc.RulebookError, match=words):
+        mc.status(book_of(tmp_path, rules=rules))

@@ -159,7 +159,7 @@ def test_instant_without_a_zone_is_refused() -> None:
 def test_description_has_one_row_for_every_rule_in_force() -> None:
     rules = registry.rulebook("bybit", at=at("2026-11-01"))
     rows = registry.describe(rules)
-    assert len(rows) == len(rules.modes) + len(rules.tier_tables) + len(rules.ladders)
+    assert len(rows) == sum(map(len, (rules.modes, rules.tier_tables, rules.ladders, rules.parameters)))
     row = next(row for row in rows if row["key"] == "BTC")
     assert (row["block"], row["edition"], row["observed"]) == (
         "collateral",

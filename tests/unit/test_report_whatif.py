@@ -250,11 +250,10 @@ def test_modes_sum_of_initial_is_unknown_where_one_is():
 def test_modes_headline_names_the_cheapest_and_the_present():
     pools = status_result().pools
     dear = ModeRow(mode="futures", is_present=True, pools=(pools[0],))
-    cheap = ModeRow(
-        mode="pm", is_present=False, pools=(replace(pools[0], maintenance_usd=pools[0].maintenance_usd / 2),)
-    )
+    lower = replace(pools[0], headroom_usd=pools[0].headroom_usd + 1_000.0)
+    cheap = ModeRow(mode="pm", is_present=False, pools=(lower,))
     text = modes_headline(comparison((dear, cheap)))
-    assert "pm needs the least maintenance" in text
+    assert "pm leaves the most headroom" in text
     assert "in futures now" in text
     assert "none of 1 modes" in modes_headline(comparison((ModeRow(mode="x", is_present=False, error="no"),)))
 

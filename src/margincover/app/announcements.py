@@ -11,13 +11,13 @@ from margincover.errors import MargincoverError
 from margincover.model.account import Account
 from margincover.model.announcement import AccountEffect, FutureRules, RuleAnnouncement
 from margincover.model.book import Book
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.results import PoolStatus
 from margincover.model.rules import HaircutLadder, ModeRule, PoolBy, Rulebook, TierTable
 from margincover.report import format as fmt
 from margincover.report.format import Rounding
-from margincover.venues import parameters, registry
-from margincover.venues.parameters import ParameterEdition
+from margincover.venues import registry
 from margincover.venues.pools import build_pools
 from margincover.venues.registry_parse import RuleKey
 
@@ -154,21 +154,27 @@ def _meet(current: Book, future: FutureRules) -> tuple[_Finding | None, Book]:
         effect = _effect(account, pool_statuses(old), pool_statuses(new))
     except MargincoverError as error:
         return replace(about, problem=_not_computed(account, str(error))), current
-    about = _with_parameters(about, current, old, new)
+    about = _with_parameters(about, current, after, old, new)
     if not about.rules and not _moves(effect):
         return None, after
     return replace(about, effect=effect if _moves(effect) else None), after
 
 
-def _with_parameters(about: _Finding, current: Book, old: Sequence[MarginPool], new: Sequence[MarginPool]) -> _Finding:
+def _with_parameters(
+    about: _Finding, current: Book, after: Book, old: Sequence[MarginPool], new: Sequence[MarginPool]
+) -> _Finding:
     """Return a finding with the editions of parameters that the models of the pools change to."""
-    packaged = {edition.id: edition for edition in parameters.packaged(current.accounts[0].venue)}
+    venue = current.accounts[0].venue
 
-    def used(pools: Sequence[MarginPool]) -> list[ParameterEdition]:
-        return [packaged[use.edition] for pool in pools if pool.model is not None for use in pool.model.editions]
+    def used(pools: Sequence[MarginPool], rules: Rulebook) -> list[ParameterEdition]:
+        dated = {edition.id: edition for edition in rules.parameters.values()}
+        used_ids = (use.edition for pool in pools if pool.model is not None for use in pool.model.editions)
+        return [dated[name] for name in used_ids if name in dated]
 
-    known = [(edition.mode, edition.underlying, edition.values) for edition in used(old)]
-    begun = [each for each in used(new) if (each.mode, each.underlying, each.values) not in known]
+    known = [(e.mode, e.underlying, e.values) for e in used(old, current.rulebooks[venue])]
+    begun = [
+        each for each in used(new, after.rulebooks[venue]) if (each.mode, each.underlying, each.values) not in known
+    ]
     if not begun:
         return about
     return replace(

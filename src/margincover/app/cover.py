@@ -155,12 +155,12 @@ def cover(
             warnings=[
                 *funding_warnings(book, calibration.pessimistic_funding_per_hour),
                 *generator.info.warnings,
-                *_sample_warnings(tolerance, chosen.paths),
-                *_age(book, generator),
+                *sample_warnings(tolerance, chosen.paths),
+                *age_warnings(book, generator),
                 *_table_warnings(paths),
                 *(announcement_text(each) for each in announcements(book)),
             ],
-            not_modelled=[*_volatility_note(pools), *generator.info.not_modelled],
+            not_modelled=[*volatility_notes(pools), *generator.info.not_modelled],
         ),
     )
     return CoverageReport(result=result)
@@ -220,7 +220,8 @@ def _scenario_text(info: ScenarioInfo) -> dict[str, str]:
     }
 
 
-def _sample_warnings(tolerance: Tolerance, paths: int) -> list[str]:
+def sample_warnings(tolerance: Tolerance, paths: int) -> list[str]:
+    """Return the warning for a tolerance that too few paths reach."""
     expected = tolerance.probability * paths
     if expected >= 30:
         return []
@@ -228,7 +229,8 @@ def _sample_warnings(tolerance: Tolerance, paths: int) -> list[str]:
     return [f"only {expected:.0f} paths are expected beyond the tolerance: raise --paths to {enough:,}"]
 
 
-def _volatility_note(pools: Sequence[MarginPool]) -> list[str]:
+def volatility_notes(pools: Sequence[MarginPool]) -> list[str]:
+    """Return what the paths leave out of implied volatility, where a pool holds options."""
     if not any(pool.options.count for pool in pools):
         return []
     return [
@@ -247,7 +249,7 @@ def _table_warnings(paths: PathSummary) -> list[str]:
     ]
 
 
-def _age(book: Book, generator: ScenarioGenerator) -> list[str]:
+def age_warnings(book: Book, generator: ScenarioGenerator) -> list[str]:
     """Return the warning for scenarios whose data end long before the book."""
     try:
         end = parse_utc(generator.info.as_of, field="scenario.as_of")

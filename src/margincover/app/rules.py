@@ -76,7 +76,11 @@ def describe_values(rulebook: Rulebook) -> dict[tuple[str, str], str]:
             for tier in table.tiers
         )
     for asset, ladder in rulebook.ladders.items():
-        found[("collateral", asset)] = "; ".join(f"{part.floor:,.10g}: {part.weight:g}" for part in ladder.slices)
+        owed = "" if ladder.owed_weight is None else f"; owed {ladder.owed_weight:g}"
+        found[("collateral", asset)] = "; ".join(f"{p.floor:,.10g}: {p.weight:g}" for p in ladder.slices) + owed
+    for (mode_name, underlying), edition in rulebook.parameters.items():
+        values = ", ".join(f"{name} {value}" for name, value in sorted(edition.values.items()))
+        found[("parameters", f"{mode_name} {underlying}")] = values
     return found
 
 

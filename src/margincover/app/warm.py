@@ -6,13 +6,44 @@ first run of a program does the same work.
 
 from __future__ import annotations
 
+import numpy as np
+
 from margincover.app.cover import cover
 from margincover.app.demo import demo_book
+from margincover.pricing.option_cells import Cells, OptionBook, cell_profits
+from margincover.venues.deribit import cells_kernel
 
 
 def warm() -> None:
-    """Run one block of the example book, which uses every kernel of the default scenarios."""
+    """Run one block of the example book, which uses every kernel of the default scenarios, and value an option.
+
+    The example book holds no options: their kernels are called on one option of round numbers.
+    """
     cover(demo_book(), paths=256, follow_s=86_400, threads=1)
+    _warm_options()
+
+
+def _warm_options() -> None:
+    one = np.ones(1)
+    book = OptionBook(
+        weight=one[:, None], strike=one, is_call=np.ones(1, dtype=bool), years=one[:, None], forward=one[:, None]
+    )
+    cell_profits(book, volatility=np.ones((1, 1, 1)), cells=Cells(growth=one, kind=np.zeros(1, dtype=np.int64)))
+    cells_kernel.add_options(
+        np.ones((1, 6)),
+        np.zeros(1, dtype=np.int32),
+        one[:, None],
+        one[:, None],
+        0.0,
+        True,
+        np.ones(3),
+        np.zeros(3),
+        np.arange(3, dtype=np.int32),
+        1,
+        np.zeros((1, 3)),
+        np.zeros((1, 1)),
+        np.zeros((2, 1)),
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,22 @@ from typing import Annotated, Optional
 
 import typer
 
+from margincover.cli.analysis import analysis_app
+from margincover.cli.options import (
+    BookArgument,
+    HistoryOption,
+    HorizonOption,
+    HtmlOption,
+    JsonOption,
+    MeasureOption,
+    PathsOption,
+    RulesOption,
+    ScenariosOption,
+    SeedOption,
+    ThreadsOption,
+    ToleranceOption,
+)
+from margincover.cli.rules_app import rules_app
 from margincover.version import __version__
 
 EXIT_UNKNOWN = 3
@@ -27,49 +43,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-rules_app = typer.Typer(help="Show and check the venues' dated margin rules.", no_args_is_help=True)
-app.add_typer(rules_app, name="rules")
-
-BookArgument = Annotated[Path, typer.Argument(metavar="BOOK", help="Book file, JSON or TOML.")]
-RulesOption = Annotated[
-    Optional[Path],  # noqa: UP045  # typer reads the annotation at run time
-    typer.Option("--rules", metavar="DIR", help="Folder of <venue>.toml files that add to or override the rules."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-HtmlOption = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option("--html", metavar="FILE", help="Write the report to one self-contained HTML file."),
-]
-ToleranceOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--tolerance", metavar="P", help="Accepted probability: 0.01 or 1%. Default: the book's."),
-]
-HorizonOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--horizon", metavar="TIME", help="1h to 30d, for example 24h or 5d. Default: the book's."),
-]
-MeasureOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--measure", metavar="rces|rc", help="Expected Shortfall form or quantile. Default: the book's."),
-]
-PathsOption = Annotated[int, typer.Option("--paths", metavar="N", help="Joint market paths.")]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed; same seed, same bits.")]
-ScenariosOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        "--scenarios",
-        metavar="montecarlo|fhs|bootstrap",
-        help="Scenario generator. Default: fhs with --history, else montecarlo from the packaged calibration.",
-    ),
-]
-HistoryOption = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option("--history", metavar="DIR", help="Folder of <SYMBOL>.parquet or .csv (ts, open, high, low, close)."),
-]
-ThreadsOption = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option("--threads", metavar="N", min=1, help="Threads; does not change the result."),
-]
 
 
 def _version(value: bool) -> None:
@@ -156,70 +129,6 @@ def cover(
 
 
 @app.command()
-def whatif(
-    book: BookArgument,
-    add: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            "--add", metavar="TRADE", help="'[ACCOUNT] SIZE SYMBOL[@PRICE] [xLEVERAGE]'; may be given several times."
-        ),
-    ] = None,
-    transfer: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--transfer", metavar="TRANSFER", help="'AMOUNT ASSET FROM -> TO'; 'outside' is anywhere else."),
-    ] = None,
-    grid: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--grid",
-            metavar="spot=LOW:HIGH,vol=LOW:HIGH",
-            help="Common moves in per cent. Default: spot=-30:30, and vol=-30:60 when an account holds options.",
-        ),
-    ] = None,
-    days: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--days", metavar="0,3,7", help="Days from as_of, at most 12: options age. Default: 0."),
-    ] = None,
-    account: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--account", metavar="ACCOUNT", help="With --modes: the account to compare."),
-    ] = None,
-    modes: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--modes", metavar="MODE,MODE|all", help="Compare the account under these account modes of its venue."
-        ),
-    ] = None,
-    html: HtmlOption = None,
-    png: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--png", metavar="FILE", help="Write the heat maps to a picture file."),
-    ] = None,
-    rules: RulesOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show margins over spot, volatility and days, before and after trades and transfers; nothing is traded or sent.
-
-    With --modes the same account is shown under several account modes instead.
-    """
-    from margincover.cli.whatif_command import WhatIfOptions, run_whatif
-
-    options = WhatIfOptions(
-        add=tuple(add or ()),
-        transfer=tuple(transfer or ()),
-        grid=grid,
-        days=days,
-        account=account,
-        modes=modes,
-        html=html,
-        png=png,
-        rules=rules,
-        as_json=as_json,
-    )
-    raise typer.Exit(run_whatif(book, options))
-
-
-@app.command()
 def schema() -> None:
     """Print the JSON Schema of the book file."""
     from margincover.cli import commands
@@ -227,65 +136,9 @@ def schema() -> None:
     commands.print_schema()
 
 
-@rules_app.command("show")
-def rules_show(
-    venue: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(metavar="[VENUE]", help="Venue; without it the venues are listed."),
-    ] = None,
-    at: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--at", metavar="TIME", help="UTC instant, for example 2026-01-01T00:00:00Z. Default: now."),
-    ] = None,
-    rules: RulesOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the margin rules of a venue in force at an instant, with their sources."""
-    from margincover.cli import rules_commands
-
-    rules_commands.show(venue, at=at, rules=rules, as_json=as_json)
-
-
-@rules_app.command("diff")
-def rules_diff(
-    venue: Annotated[str, typer.Argument(metavar="VENUE", help="Venue.")],
-    since: Annotated[
-        str, typer.Option("--from", metavar="TIME", help="UTC instant, for example 2024-01-01T00:00:00Z.")
-    ],
-    until: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--to", metavar="TIME", help="UTC instant. Default: now."),
-    ] = None,
-    rules: RulesOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what changed in the rules of a venue between two instants."""
-    from margincover.cli import rules_commands
-
-    rules_commands.diff(venue, since=since, until=until, rules=rules, as_json=as_json)
-
-
-@rules_app.command("verify")
-def rules_verify(
-    book: Annotated[Path, typer.Option("--book", metavar="BOOK", help="Book that carries what the venues report.")],
-    tolerance_bps: Annotated[
-        float, typer.Option("--tolerance-bps", metavar="BPS", min=0.0, help="Largest difference that is no alarm.")
-    ] = 10.0,
-    rules: RulesOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare our figures with what the venues report; exit 2 on a difference beyond the tolerance (rule drift)."""
-    from margincover.cli import rules_commands
-
-    raise typer.Exit(rules_commands.verify(book, tolerance_bps=tolerance_bps, rules=rules, as_json=as_json))
-
-
-@rules_app.command("check")
-def rules_check(rules: RulesOption = None) -> None:
-    """Validate every edition of every venue; exit 3 when one is unsound."""
-    from margincover.cli import rules_commands
-
-    raise typer.Exit(EXIT_UNKNOWN if rules_commands.check(rules) else 0)
+# Without a name the commands stand beside the others, in this order of the help.
+app.add_typer(analysis_app)
+app.add_typer(rules_app, name="rules")
 
 
 def run(arguments: list[str] | None = None) -> None:

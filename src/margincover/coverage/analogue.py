@@ -12,9 +12,7 @@ from margincover.scenarios.joint_moves import JointLaw
 from margincover.units import SECONDS_PER_HOUR
 
 
-def nearest_analogue(
-    moves: dict[str, float], law: JointLaw, episodes: Sequence[StressScenario]
-) -> Analogue | None:
+def nearest_analogue(moves: dict[str, float], law: JointLaw, episodes: Sequence[StressScenario]) -> Analogue | None:
     """Return the stretch of an episode, at most the law's horizon long, that is nearest to a move.
 
     Parameters

@@ -74,9 +74,18 @@ def nearest_failure(
     starts = _distinct(directions, radius)
     ends = [_shorter(worst, start, _slsqp(functions, start)) for start in starts]
     ends.sort(key=lambda z: float(np.linalg.norm(z)))
-    if dimension == 1:
-        return ends[0]
-    return min((_narrowed(worst, end, rng) for end in ends[:_NARROWED]), key=lambda z: float(np.linalg.norm(z)))
+    if dimension > 1:
+        ends = [_narrowed(worst, end, rng) for end in ends[:_NARROWED]]
+    return _settled(worst, min(ends, key=lambda z: float(np.linalg.norm(z))))
+
+
+def _settled(worst: Callable[[Points], Vector], point: Vector) -> Vector:
+    """Return the point, moved out by rounding errors where the last digit of it is not yet a failure."""
+    step = 1e-15
+    while worst(point[:, None])[0] > 0.0:
+        point, step = point * (1.0 + step), 2.0 * step
+        assert step < 1e-6, "Invariant: the point found lies at the edge of a failure"
+    return point
 
 
 def _directions(dimension: int, rng: np.random.Generator, settings: SearchSettings) -> Points:

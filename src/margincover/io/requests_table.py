@@ -112,9 +112,7 @@ def _numbers(column: pl.Series, source: str) -> NDArray[np.float64]:
     wrong = values.is_null().to_numpy()
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(
-            f"row {row + 1}: was {column[row]!r}", source=source, field=column.name, allowed="a number"
-        )
+        raise InputError(f"row {row + 1}: was {column[row]!r}", source=source, field=column.name, allowed="a number")
     return values.to_numpy().astype(np.float64)
 
 

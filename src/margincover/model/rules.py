@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 
 from margincover.errors import RulebookError
+from margincover.model.parameter_edition import ParameterEdition
 
 
 class TierKernel(Enum):
@@ -319,7 +320,8 @@ class Rulebook:
     """What one venue has in force at one instant.
 
     Tier tables and haircut ladders carry the edition that they came from in ``source``; ``observed`` is the date of
-    the newest observation used, and ``age_days`` how old it is at the instant asked for.
+    the newest observation used, and ``age_days`` how old it is at the instant asked for. ``parameters`` are those of
+    models, by (mode, underlying).
     """
 
     venue: str
@@ -331,6 +333,7 @@ class Rulebook:
     ladders: Mapping[str, HaircutLadder]
     editions: tuple[Edition, ...]
     factor_aliases: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[tuple[str, str], ParameterEdition] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

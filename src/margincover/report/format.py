@@ -23,6 +23,10 @@ _BILLIONS_FROM = 1e10
 _SCIENTIFIC_FROM = 1e27  # Decimal keeps 28 digits
 
 
+# A move beyond this is no distance that anybody acts on.
+FAR_MOVE = 10.0
+
+
 class Rounding(Enum):
     """Direction of rounding: requirements UP, collateral DOWN, all else NEAREST."""
 
@@ -168,6 +172,13 @@ def percent(value: float | None, *, decimals: int = 2) -> str:
     if scaled != 0 and abs(scaled) < 10.0**-decimals:
         decimals = min(12, -_magnitude(scaled) + 1)
     return f"{_plain(_rounded(scaled, decimals=decimals, rounding=Rounding.NEAREST))} %"
+
+
+def move_text(move: float, *, decimals: int = 2) -> str:
+    """Return a move of all coins with its sign; one beyond +1,000 % is only said to be so."""
+    if move > FAR_MOVE:
+        return f"> +{percent(FAR_MOVE, decimals=0)}"
+    return f"{'+' if move > 0 else ''}{percent(move, decimals=decimals)}"
 
 
 def _probability_decimals(low: float, value: float, high: float) -> int:

@@ -77,20 +77,23 @@ def _sum_line(mode: str, row: ModeRow) -> ModeLine:
 
 
 def modes_headline(result: ModeComparison) -> str:
-    """Return how many modes could be computed and which needs the least maintenance."""
+    """Return how many modes could be computed and which leaves the most headroom.
+
+    Headroom and not maintenance: modes differ in what they count as equity too, above all in the marks of options.
+    """
     held = [row for row in result.rows if row.pools]
     if not held:
         return f"{result.account_id}: none of {len(result.rows)} modes could be computed."
-    least = min(held, key=lambda row: row.maintenance_usd)
-    figure = fmt.usd(least.maintenance_usd, rounding=Rounding.UP)
+    best = max(held, key=lambda row: row.headroom_usd)
+    figure = fmt.usd(best.headroom_usd, rounding=Rounding.DOWN)
     counted = f"{result.account_id} under {len(held)} of {len(result.rows)} modes"
     if len(held) == 1:
-        return f"{counted}: {least.mode} needs maintenance of {figure}."
-    text = f"{counted}: {least.mode} needs the least maintenance, {figure}"
+        return f"{counted}: {best.mode} leaves headroom of {figure}."
+    text = f"{counted}: {best.mode} leaves the most headroom, {figure}"
     present = next((row for row in held if row.is_present), None)
-    if present is None or present is least:
+    if present is None or present is best:
         return f"{text}."
-    return f"{text}, against {fmt.usd(present.maintenance_usd, rounding=Rounding.UP)} in {present.mode} now."
+    return f"{text}, against {fmt.usd(present.headroom_usd, rounding=Rounding.DOWN)} in {present.mode} now."
 
 
 def modes_table(result: ModeComparison) -> RenderableType:

@@ -118,7 +118,7 @@ def _facts(pool: PoolCoverage) -> list[tuple[str, str]]:
 
 def _move(status: PoolStatus, move: float | None) -> str:
     if move is not None:
-        return f"{'+' if move > 0 else ''}{fmt.percent(move)}"
+        return fmt.move_text(move)
     if status.coverage_ratio is None:
         return "- (no position)"
     return "already" if status.state == "liquidatable" else "- (none in the searched range)"

@@ -210,7 +210,7 @@ def liquidated_at(pool: PoolStatus) -> str:
         return fmt.ABSENT
     if not moves:
         return "now" if pool.state == "liquidatable" else "no move found"
-    return " / ".join(f"{'+' if move > 0 else ''}{fmt.percent(move, decimals=1)}" for move in moves)
+    return " / ".join(fmt.move_text(move, decimals=1) for move in moves)
 
 
 def _liquidation(pools: tuple[PoolCoverage, ...], horizons: list[HorizonProbability | None]) -> list[str]:

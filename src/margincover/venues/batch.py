@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from margincover.errors import InputError, NotSupportedError
 from margincover.model.pool import MarginPool
 from margincover.numeric.arrays import FactorPath, PoolPath, Vector
+from margincover.venues import kernels
+from margincover.venues.revalue import RowAdder
 
 Index = NDArray[np.int64]
 Paths = NDArray[np.float64]
@@ -129,18 +131,22 @@ def evaluate(batch: PoolBatch, factor_ratio: FactorPath) -> tuple[PoolPath, Pool
     InputError
         If the array has another number of factors than the batch, or a ratio is not a number > 0.
     """
-    ratio = np.asarray(factor_ratio, dtype=np.float64)
-    if ratio.ndim != 2 or ratio.shape[0] != len(batch.factors):
-        raise InputError(
-            f"had shape {ratio.shape}", field="factor_ratio", allowed=f"({len(batch.factors)} factors, paths)"
-        )
-    if not (np.isfinite(ratio) & (ratio > 0.0)).all():
-        raise InputError("held a ratio that was not a number > 0", field="factor_ratio", allowed="numbers > 0")
+    ratio = checked_ratio(factor_ratio, len(batch.factors))
     n_paths = ratio.shape[1]
     step = max(1, MAX_CELLS // max(batch.leg_asset.size, batch.asset_pool.size, 1))
     parts = [_evaluate(batch, ratio[:, first : first + step]) for first in range(0, max(n_paths, 1), step)]
     equity, maintenance, initial = (np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
     return equity, maintenance, initial
+
+
+def checked_ratio(factor_ratio: FactorPath, n_factors: int) -> Paths:
+    """Return factor ratios [factor, path] as numbers; InputError as ``evaluate``."""
+    ratio = np.asarray(factor_ratio, dtype=np.float64)
+    if ratio.ndim != 2 or ratio.shape[0] != n_factors:
+        raise InputError(f"had shape {ratio.shape}", field="factor_ratio", allowed=f"({n_factors} factors, paths)")
+    if not (np.isfinite(ratio) & (ratio > 0.0)).all():
+        raise InputError("held a ratio that was not a number > 0", field="factor_ratio", allowed="numbers > 0")
+    return ratio
 
 
 def _evaluate(batch: PoolBatch, ratio: Paths) -> tuple[Paths, Paths, Paths]:
@@ -149,7 +155,7 @@ def _evaluate(batch: PoolBatch, ratio: Paths) -> tuple[Paths, Paths, Paths]:
     price = batch.mark_price[:, None] * moves[batch.leg_factor]
     notional, profit = _values(batch, price)
     n_assets, n_pools = batch.asset_pool.size, len(batch.pool_ids)
-    of_asset = _Adder(batch.leg_asset, n_assets, n_paths)
+    of_asset = RowAdder(batch.leg_asset, n_assets, n_paths)
     balance = np.repeat(batch.balance_native[:, None], n_paths, axis=1)
     held = of_asset.total(balance, profit)
     nothing = np.zeros((n_assets, n_paths))
@@ -157,7 +163,7 @@ def _evaluate(batch: PoolBatch, ratio: Paths) -> tuple[Paths, Paths, Paths]:
     initial = of_asset.total(nothing, batch.initial_fraction[:, None] * notional + batch.initial_constant[:, None])
     unit = batch.price_unit[:, None] * moves[batch.asset_factor]
     borrow = batch.borrow_maintenance_fraction[:, None] * np.maximum(-held, 0.0)
-    of_pool = _Adder(batch.asset_pool, n_pools, n_paths)
+    of_pool = RowAdder(batch.asset_pool, n_pools, n_paths)
     empty = np.zeros((n_pools, n_paths))
     orders = np.repeat(batch.open_order_initial[:, None], n_paths, axis=1)
     return (
@@ -185,24 +191,9 @@ def _leg_maintenance(batch: PoolBatch, notional: Paths) -> Paths:
     """Return maintenance of every leg in its settle asset, closing fee included, [leg, path]."""
     total = batch.maintenance_constant[:, None] + batch.fee_on_notional_fraction[:, None] * notional
     value = notional[batch.tiered]
-    tier = _tier_of(batch, value)
+    tier = kernels.tier_rows(value, floors=batch.tier_floor, start=batch.tier_start, count=batch.tier_count)
     total[batch.tiered] += batch.tier_fraction[tier] * value - batch.tier_deduction[tier]
     return total
-
-
-def _tier_of(batch: PoolBatch, value: Paths) -> Index:
-    """Return the row of the tier that holds each value: the last floor not above it, else the leg's first tier.
-
-    A binary search of all legs in step: each halves its own range of the stacked floors until one tier is left.
-    """
-    found = np.repeat(batch.tier_start[:, None], value.shape[1], axis=1)
-    left = batch.tier_count[:, None].copy()
-    while left.size and int(left.max()) > 1:
-        half = left // 2
-        middle = found + half
-        found = np.where(batch.tier_floor[middle] <= value, middle, found)
-        left -= half
-    return found
 
 
 def _counted(batch: PoolBatch, held: Paths) -> Paths:
@@ -212,24 +203,9 @@ def _counted(batch: PoolBatch, held: Paths) -> Paths:
         own = held[batch.laddered]
         amount, floor = own[batch.slice_asset], batch.slice_floor[:, None]
         parts = batch.slice_weight[:, None] * (np.clip(amount, floor, batch.slice_cap[:, None]) - floor)
-        of_ladder = _Adder(batch.slice_asset, batch.laddered.size, held.shape[1])
+        of_ladder = RowAdder(batch.slice_asset, batch.laddered.size, held.shape[1])
         counted[batch.laddered] = of_ladder.total(np.minimum(own, 0.0), parts)
     return counted
-
-
-class _Adder:
-    """Adds rows of items to rows of groups, [item, path] to [group, path], in the order of the items."""
-
-    def __init__(self, group: Index, n_groups: int, n_paths: int) -> None:
-        rows = np.concatenate([np.arange(n_groups), group])
-        self._cell = (rows[:, None] * n_paths + np.arange(n_paths)).ravel()
-        self._shape = (n_groups, n_paths)
-
-    def total(self, start: Paths, items: Paths) -> Paths:
-        """Return ``start`` [group, path] plus the items of each group."""
-        # bincount adds one after the other, as the plain twin does; a pairwise sum would differ in the last digits.
-        flat = np.bincount(self._cell, weights=np.concatenate([start, items]).ravel())
-        return np.asarray(flat, dtype=np.float64).reshape(self._shape)
 
 
 def _starts(counts: Sequence[int]) -> Index:

@@ -62,6 +62,33 @@ def tiered_maintenance(
     return fractions[tier] * values - deductions[tier]
 
 
+def tier_rows(
+    value: NDArray[np.float64], *, floors: Vector, start: NDArray[np.int64], count: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the row of the tier that holds each value [leg, path]: the last floor not above it, else the first tier.
+
+    Parameters
+    ----------
+    value : array [leg, path]
+    floors : Vector [tier]
+        Tiers of all legs, one leg after the other.
+    start, count : array of int [leg]
+        Rows of each leg's own tiers; a count is >= 1.
+
+    Notes
+    -----
+    A binary search of all legs in step: each halves its own range of the stacked floors until one tier is left.
+    """
+    found = np.repeat(start[:, None], value.shape[1], axis=1)
+    left = count[:, None].copy()
+    while left.size and int(left.max()) > 1:
+        half = left // 2
+        middle = found + half
+        found = np.where(floors[middle] <= value, middle, found)
+        left -= half
+    return found
+
+
 def fraction_of_initial(*, initial: ArrayLike, fraction: float) -> NDArray[np.float64]:
     """Return maintenance as a fraction of the initial requirement (dYdX and similar venues)."""
     return np.asarray(initial, dtype=np.float64) * fraction

@@ -9,13 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from margincover.model.pool import MarginPool, RiskVector
 from margincover.numeric.arrays import FactorPath
-from margincover.venues import batch, kernels, modelled
+from margincover.venues import kernels, mixed_batch, modelled
 from margincover.venues.revalue import revalue
 
 Paths = NDArray[np.float64]
 
 # From here on stacking the pools costs less than walking over them; both give the same numbers.
 STACKED_FROM_LEGS = 20
+STACKED_FROM_MODELS = 4
 
 
 def leg_notional(pool: MarginPool, leg: int, leg_ratio: Paths) -> Paths:
@@ -150,16 +151,15 @@ def evaluate(pools: Sequence[MarginPool]) -> RiskVector:
     shape = (len(pools), 1)
     equity, maintenance, initial = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     known = np.ones(len(pools), dtype=bool)
-    plain = [row for row, pool in enumerate(pools) if pool.model is None]
-    stacked = sum(pools[row].legs.count for row in plain) >= STACKED_FROM_LEGS
-    if stacked:
-        together = batch.PoolBatch.of([pools[row] for row in plain])
-        now = np.ones((len(together.factors), 1))
-        equity[plain], maintenance[plain], initial[plain] = batch.evaluate(together, now)
+    plain_legs = sum(pool.legs.count for pool in pools if pool.model is None)
+    models = sum(mixed_batch.can_stack(pool) for pool in pools)
+    if plain_legs >= STACKED_FROM_LEGS or models >= STACKED_FROM_MODELS:
+        together = mixed_batch.MixedBatch.of(pools)
+        equity, maintenance, initial = mixed_batch.evaluate(together, np.ones((len(together.factors), 1)))
+    else:
+        for row, pool in enumerate(pools):
+            equity[row], maintenance[row], initial[row] = evaluate_pool(pool, np.ones((len(pool.factors), 1)))
     for row, pool in enumerate(pools):
-        if pool.model is not None or not stacked:
-            result = evaluate_pool(pool, np.ones((len(pool.factors), 1)))
-            equity[row], maintenance[row], initial[row] = result
         known[row] = pool.model.initial_known if pool.model else bool(pool.legs.initial_known.all())
     return RiskVector(
         pool_ids=tuple(pool.id for pool in pools),

@@ -12,11 +12,12 @@ from margincover.errors import InputError, RulebookError
 from margincover.model.account import Account
 from margincover.model.instrument import Instrument
 from margincover.model.market import MarketState
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolModel
 from margincover.model.provenance import EditionUse
 from margincover.model.rules import ModeRule, Rulebook
-from margincover.venues.parameters import ParameterEdition, parameters
+from margincover.venues.parameters import parameter_edition
 
 # Model name -> module that has ``build``; venue modules load when they are used.
 _MODELS: Mapping[str, str] = {
@@ -101,7 +102,9 @@ class ModelRequest:
             If none is in force.
         """
         try:
-            return parameters(self.pool.venue, mode=mode, underlying=underlying, at=self.at)
+            return parameter_edition(
+                self.rulebook.parameters, self.pool.venue, mode=mode, underlying=underlying, at=self.at
+            )
         except RulebookError as error:
             raise error.located(account=self.account.id) from error
 

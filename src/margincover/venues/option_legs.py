@@ -18,6 +18,8 @@ from margincover.numeric.arrays import frozen, frozen_index
 from margincover.pricing import black76
 from margincover.venues.legs import years_to_expiry
 
+# No expiry has traded at twice or half the index; a forward beyond is that of another coin or a misplaced point.
+_LARGEST_BASIS = 2.0
 # Marks are printed to four decimals of a coin or to the cent; a formula that is off by more than this share of the
 # underlying does not describe the mark, and the user is told.
 _LARGE_RESIDUAL_FRACTION = 0.001
@@ -51,6 +53,8 @@ def build_option(book: Book, account: Account, position: Position) -> OptionLeg:
     instrument = book.instruments[(account.venue, position.symbol)]
     assert instrument.expiry is not None, "Invariant: an option has an expiry"
     forward = _forward(book, position, instrument)
+    index = index_in_quote(book, instrument.base, instrument.quote)
+    _require_near(position.symbol, forward, index)
     years = years_to_expiry(instrument, book.as_of)
     stated = _stated_volatility(book, position, instrument)
     mark = position.mark_price
@@ -72,7 +76,7 @@ def build_option(book: Book, account: Account, position: Position) -> OptionLeg:
         position=position,
         quantity=position.contracts * instrument.multiplier,
         forward=forward,
-        index=index_in_quote(book, instrument.base, instrument.quote),
+        index=index,
         years=years,
         volatility=volatility,
         mark=value if mark is None else mark,
@@ -144,6 +148,15 @@ def _forward(book: Book, position: Position, instrument: Instrument) -> float:
         field="forward_price",
         allowed=f"forward_price on the position (the venue's underlying price), or market.forwards.'{key}'",
     )
+
+
+def _require_near(symbol: str, forward: float, index: float) -> None:
+    if not 1.0 / _LARGEST_BASIS <= forward / index <= _LARGEST_BASIS:
+        raise InputError(
+            f"forward {forward:g} of {symbol} stands against an index of {index:g}",
+            field="forward_price",
+            allowed=f"a forward within {_LARGEST_BASIS:g}-fold of the index, both in the quote asset",
+        )
 
 
 def _stated_volatility(book: Book, position: Position, instrument: Instrument) -> float | None:

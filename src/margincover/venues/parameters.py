@@ -7,14 +7,14 @@ edition in force; the rule module that uses the values checks them.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
 from margincover.errors import RulebookError
+from margincover.model.parameter_edition import ParameterEdition
 
 # As for tier tables: an edition may be used this long before its validity, with a warning, when no earlier one exists.
 LOOK_AHEAD = timedelta(days=366)
@@ -24,26 +24,8 @@ _OPTIONAL = ("underlying", "valid_to", "note")
 _CONFIDENCES = ("CONFIRMED", "INFERRED", "SECONDARY", "UNCONFIRMED")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterEdition:
-    """One dated set of parameters of one mode and underlying; ``values`` are as written in the file."""
-
-    id: str
-    venue: str
-    mode: str
-    underlying: str
-    valid_from: datetime
-    valid_to: datetime | None
-    observed: datetime
-    source: str
-    retrieved: str
-    confidence: str
-    note: str
-    values: Mapping[str, object]
-
-
 def parameters(venue: str, *, mode: str, underlying: str, at: datetime) -> ParameterEdition:
-    """Return the edition of a mode and underlying in force at an instant.
+    """Return the packaged edition of a mode and underlying in force at an instant.
 
     An edition for the underlying wins over one for any underlying (``"*"``).
 
@@ -52,21 +34,56 @@ def parameters(venue: str, *, mode: str, underlying: str, at: datetime) -> Param
     RulebookError
         If there is none, or the first one begins more than 366 days later.
     """
-    editions = packaged(venue)
+    return parameter_edition(in_force(venue, at=at), venue, mode=mode, underlying=underlying, at=at)
+
+
+def in_force(
+    venue: str, *, at: datetime, own: Sequence[ParameterEdition] = ()
+) -> Mapping[tuple[str, str], ParameterEdition]:
+    """Return the editions of a venue in force at an instant, by (mode, underlying).
+
+    A key whose first edition begins at most 366 days later is used early. ``own`` are the user's editions: where one is
+    in force it wins over the packaged one.
+    """
+    chosen: dict[tuple[str, str], ParameterEdition] = {}
+    for layer in (packaged(venue), own):
+        for key in dict.fromkeys((edition.mode, edition.underlying) for edition in layer):
+            found = _of_key([e for e in layer if (e.mode, e.underlying) == key], at)
+            early = found is not None and found.valid_from > at
+            if found is not None and not (early and key in chosen):
+                chosen[key] = found
+    return MappingProxyType(chosen)
+
+
+def _of_key(matching: Sequence[ParameterEdition], at: datetime) -> ParameterEdition | None:
+    begun = [e for e in matching if e.valid_from <= at and (e.valid_to is None or at < e.valid_to)]
+    if begun:
+        return max(begun, key=lambda e: e.valid_from)
+    early = [e for e in matching if at < e.valid_from <= at + LOOK_AHEAD]
+    if early and not any(e.valid_from <= at for e in matching):
+        return min(early, key=lambda e: e.valid_from)
+    return None
+
+
+def parameter_edition(
+    editions: Mapping[tuple[str, str], ParameterEdition], venue: str, *, mode: str, underlying: str, at: datetime
+) -> ParameterEdition:
+    """Return the edition of a mode and underlying among those in force.
+
+    Raises
+    ------
+    RulebookError
+        If there is none.
+    """
     for name in (underlying, ANY_UNDERLYING):
-        matching = [e for e in editions if e.mode == mode and e.underlying == name]
-        begun = [e for e in matching if e.valid_from <= at and (e.valid_to is None or at < e.valid_to)]
-        if begun:
-            return max(begun, key=lambda e: e.valid_from)
-        early = [e for e in matching if at < e.valid_from <= at + LOOK_AHEAD]
-        if early and not any(e.valid_from <= at for e in matching):
-            return min(early, key=lambda e: e.valid_from)
-    known = sorted({f"{e.mode} {e.underlying}" for e in editions})
+        if (mode, name) in editions:
+            return editions[(mode, name)]
+    known = sorted(f"{a} {b}" for a, b in editions)
     raise RulebookError(
         f"no parameters of mode {mode} for {underlying} in force at {at:%Y-%m-%d}",
         source=f"rules of {venue}",
         field="parameters",
-        allowed="; ".join(known) or "none are packaged",
+        allowed=f"{'; '.join(known) or 'none are packaged'}; others by [[parameters]] in a rule file (--rules DIR)",
     )
 
 
@@ -111,7 +128,14 @@ def parse_parameters(text: str, *, venue: str, source: str) -> tuple[ParameterEd
     unknown = sorted(set(data) - {"venue", "edition"})
     if unknown:
         raise RulebookError(f"unknown key {', '.join(unknown)}", source=source, allowed="venue, edition")
-    editions = tuple(_edition(row, venue, source) for row in data.get("edition", ()))
+    return parse_editions(data.get("edition", ()), venue=venue, source=source)
+
+
+def parse_editions(rows: object, *, venue: str, source: str) -> tuple[ParameterEdition, ...]:
+    """Return the editions of an array of tables; see ``packaged`` for the errors."""
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+        raise RulebookError(f"was {rows!r}", source=source, field="parameters", allowed="[[parameters]] tables")
+    editions = tuple(_edition(row, venue, source) for row in rows)
     _check_overlaps(editions, source)
     return editions
 

@@ -14,8 +14,9 @@ from importlib import resources
 from types import MappingProxyType
 
 from margincover.errors import InputError, RulebookError
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.rules import Edition, HaircutLadder, ModeRule, Product, Rulebook, TierTable
-from margincover.venues import registry_parse, symbols
+from margincover.venues import parameters, registry_parse, symbols
 from margincover.venues.registry_parse import RuleEntry, RuleKey, VenueRules, parse_rules
 
 __all__ = [
@@ -116,7 +117,20 @@ def rulebook(venue: str, *, at: datetime, extra: Sequence[RuleSource] = ()) -> R
         ladders=MappingProxyType(ladders),
         editions=tuple(dict.fromkeys(entry.edition for entry in chosen.values())),
         factor_aliases=MappingProxyType(aliases),
+        parameters=parameters.in_force(venue, at=at, own=[each for layer in layers for each in layer.parameters]),
     )
+
+
+def parameter_editions(venue: str, extra: Sequence[RuleSource] = ()) -> tuple[ParameterEdition, ...]:
+    """Return every dated parameter edition of a venue, whenever it is valid, the user's first.
+
+    Raises
+    ------
+    RulebookError
+        If the venue is unknown or a text of ``extra`` is not valid.
+    """
+    own = [each for layer in _layers(venue, extra) for each in layer.parameters]
+    return (*own, *parameters.packaged(venue))
 
 
 def entries(venue: str, extra: Sequence[RuleSource] = ()) -> tuple[RuleEntry, ...]:
@@ -174,22 +188,23 @@ def describe(rulebook: Rulebook) -> list[dict[str, str]]:
     rules: list[tuple[str, str, str]] = [("mode", name, mode.source) for name, mode in rulebook.modes.items()]
     rules += [("tiers", name, table.source) for name, table in rulebook.tier_tables.items()]
     rules += [("collateral", name, ladder.source) for name, ladder in rulebook.ladders.items()]
-    rows = []
-    for block, key, source in rules:
-        edition = _edition_of(rulebook, source)
-        rows.append(
-            {
-                "edition": edition.id,
-                "block": block,
-                "key": key,
-                "valid_from": f"{edition.valid_from:%Y-%m-%d}",
-                "valid_to": f"{edition.valid_to:%Y-%m-%d}" if edition.valid_to else "",
-                "observed": f"{edition.observed:%Y-%m-%d}",
-                "confidence": edition.confidence,
-                "source": edition.source,
-            }
-        )
-    return rows
+    found: list[tuple[str, str, Edition | ParameterEdition]] = [
+        (block, key, _edition_of(rulebook, source)) for block, key, source in rules
+    ]
+    found += [("parameters", f"{e.mode} {e.underlying}", e) for e in rulebook.parameters.values()]
+    return [
+        {
+            "edition": edition.id,
+            "block": block,
+            "key": key,
+            "valid_from": f"{edition.valid_from:%Y-%m-%d}",
+            "valid_to": f"{edition.valid_to:%Y-%m-%d}" if edition.valid_to else "",
+            "observed": f"{edition.observed:%Y-%m-%d}",
+            "confidence": edition.confidence,
+            "source": edition.source,
+        }
+        for block, key, edition in found
+    ]
 
 
 def check_all(extra: Sequence[RuleSource] = ()) -> list[str]:

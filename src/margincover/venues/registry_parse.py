@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from margincover.errors import RulebookError
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.rules import (
     Edition,
     HaircutLadder,
@@ -26,6 +27,7 @@ from margincover.model.rules import (
     TierTable,
     TierUnit,
 )
+from margincover.venues.parameters import parse_editions
 from margincover.venues.registry_fields import Place
 from margincover.venues.registry_modes import mode_rule
 
@@ -35,7 +37,7 @@ PAYOFFS = ("linear", "inverse")
 # A printed deduction may be rounded to the cent, a computed one carries float noise.
 DEDUCTION_TOLERANCE = 1e-6
 
-_TOP_KEYS = frozenset({"venue", "title", "factor_aliases", "product", "edition"})
+_TOP_KEYS = frozenset({"venue", "title", "factor_aliases", "product", "edition", "parameters"})
 _PRODUCT_KEYS = frozenset(Product.__dataclass_fields__)
 _EDITION_KEYS = frozenset(
     {"id", "block", "valid_from", "valid_to", "observed", "source", "retrieved", "confidence", "complete", "note"}
@@ -67,6 +69,7 @@ class VenueRules:
     products: Mapping[str, Product]
     factor_aliases: Mapping[str, str]
     entries: tuple[RuleEntry, ...]
+    parameters: tuple[ParameterEdition, ...] = ()
 
 
 def venue_of(text: str, source: str) -> str:
@@ -114,6 +117,7 @@ def parse_rules(text: str, source: str, known_products: Mapping[str, Product] | 
         products=MappingProxyType(own),
         factor_aliases=MappingProxyType({key: aliases.text(key) for key in aliases.table} if aliases else {}),
         entries=tuple(entries),
+        parameters=parse_editions(top.list_of_tables("parameters"), venue=venue, source=source),
     )
 
 

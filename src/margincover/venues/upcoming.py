@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from margincover.errors import RulebookError
 from margincover.model.announcement import FutureRules
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.rules import Edition
-from margincover.venues import parameters, registry
-from margincover.venues.parameters import ParameterEdition
+from margincover.venues import registry
 
 # Venues announce tier changes days to weeks ahead; what lies beyond a quarter is no news for today's positions.
 ANNOUNCED_AHEAD = timedelta(days=90)
@@ -69,7 +69,7 @@ def describe_upcoming(
             continue
         row = rows.setdefault(edition.id, _row(edition, edition.block))
         row["key"] += f"{', ' if row['key'] else ''}{entry.key[1]}"
-    for dated in parameters.packaged(venue):
+    for dated in registry.parameter_editions(venue, extra):
         if dated.valid_from > after:
             rows[f"parameters {dated.id}"] = _row(dated, "parameters") | {"key": f"{dated.mode} {dated.underlying}"}
     return sorted(rows.values(), key=lambda row: (row["valid_from"], row["edition"]))
@@ -92,6 +92,6 @@ def _instants(
     venue: str, *, after: datetime, until: datetime, extra: Sequence[registry.RuleSource]
 ) -> tuple[datetime, ...]:
     editions: list[Edition | ParameterEdition] = [entry.edition for entry in registry.entries(venue, extra)]
-    editions += parameters.packaged(venue)
+    editions += registry.parameter_editions(venue, extra)
     ends = (at for edition in editions for at in (edition.valid_from, edition.valid_to) if at is not None)
     return tuple(sorted({at for at in ends if after < at <= until}))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margincover.errors import RulebookError
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
@@ -19,7 +20,6 @@ from margincover.numeric.arrays import Vector, frozen
 from margincover.venues.binance import multi_assets
 from margincover.venues.binance.account import ladder_uses, leg_requirement, require_counted_debts
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.revalue import wallet_and_profit
 
 Paths = NDArray[np.float64]

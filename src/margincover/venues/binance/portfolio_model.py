@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from margincover.errors import InputError, RulebookError
 from margincover.model.explain import ExplainNode, summed
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
@@ -23,7 +24,6 @@ from margincover.venues import kernels
 from margincover.venues.binance import portfolio
 from margincover.venues.binance.account import above_venue, ladder_uses, leg_requirement, require_counted_debts
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.revalue import revalue, row_total, wallet_and_profit
 
 Paths = NDArray[np.float64]

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margincover.model.explain import ExplainNode, summed
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import LegTable, MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.venues import margin
 from margincover.venues.bybit.portfolio import BorrowParameters
 from margincover.venues.models import ModelRequest
-from margincover.venues.parameters import ParameterEdition
 
 Paths = NDArray[np.float64]
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from margincover.errors import RulebookError
 from margincover.model.explain import ExplainNode, summed
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
@@ -27,7 +28,6 @@ from margincover.venues.bybit import account, portfolio, stress
 from margincover.venues.bybit.portfolio import BorrowParameters, ContingencyParameters, RiskUnitParameters
 from margincover.venues.bybit.stress import OptionStates, SpreadBound, VolatilityParameters
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.revalue import counted_by_ladder, wallet_and_profit
 
 Paths = NDArray[np.float64]

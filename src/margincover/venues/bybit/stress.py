@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from margincover.pricing import black76
+from margincover.pricing import black76, option_cells
 from margincover.venues.cex_fields import ParameterFields, checked
 
 Paths = NDArray[np.float64]
@@ -70,8 +70,8 @@ class SpreadBound:
 class OptionStates:
     """Options of one risk unit: quantity, strike, is_call, years [option]; the rest [option, path].
 
-    ``forward`` > 0 in the quote asset, ``mark`` and ``residual`` (venue's mark less the formula) per coin in the settle
-    asset, ``settle_usd`` the USD price of the settle asset.
+    ``forward`` > 0 in the quote asset, ``mark`` and ``residual`` (venue's mark less the formula, the same on all paths)
+    per coin in the settle asset, ``settle_usd`` the USD price of the settle asset.
     """
 
     quantity: NDArray[np.float64]
@@ -113,8 +113,33 @@ def option_pnl(
     Notes
     -----
     Each option is revalued by Black (1976) at forward * (1 + shock) and the shocked volatility; the venue's sample is
-    that, times the USD price of the settle coin.
+    that, times the USD price of the settle coin. ``option_pnl_plain`` is the same in NumPy.
     """
+    shocks = volatility_shocks(options.years, parameters=parameters)
+    nodes, states = len(price_shocks), len(shocks)
+    moved = 1.0 + np.asarray(price_shocks, dtype=np.float64)
+    book = option_cells.OptionBook(
+        weight=options.quantity[:, None] * options.settle_usd,
+        strike=options.strike,
+        is_call=options.is_call,
+        years=options.years[:, None],
+        forward=options.forward,
+        # The venue's mark less the formula is one number an option, whatever the state.
+        residual=options.residual[:, 0],
+        base=options.mark,
+    )
+    found = option_cells.cell_profits(
+        book,
+        volatility=options.volatility * (1.0 + shocks[:, :, None]),
+        cells=option_cells.Cells(growth=np.repeat(moved, states), kind=np.tile(np.arange(states), nodes)),
+    )
+    return np.asarray(found[0].reshape(nodes, states, -1), dtype=np.float64)
+
+
+def option_pnl_plain(
+    options: OptionStates, *, price_shocks: Sequence[float], parameters: VolatilityParameters
+) -> NDArray[np.float64]:
+    """Return the same as ``option_pnl``, by NumPy alone: its plain twin."""
     shocks = volatility_shocks(options.years, parameters=parameters)
     n_options, n_paths = options.forward.shape
     found = np.empty((len(price_shocks), len(shocks), n_paths))

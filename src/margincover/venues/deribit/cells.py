@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from margincover.numeric.arrays import IndexVector
 from margincover.venues.deribit.book import Array, DeltaOneLegs, OptionLegs, Settlement, Vectors
@@ -101,32 +102,91 @@ def _add_options(
     side_delta: Array,
 ) -> Vectors:
     """Return the cells of the options and add their deltas to the two tables."""
+    grid = grid_of(parameters, settlement)
+    totals = np.zeros((options.forward_usd.shape[1], len(grid.growth)))
+    add_to(
+        grid,
+        terms=grid.terms(
+            quantity_coin=options.quantity_coin,
+            is_call=options.is_call,
+            strike_usd=options.strike_usd,
+            years=options.years,
+        ),
+        expiry_row=expiry_row,
+        forward_usd=options.forward_usd,
+        volatility=options.volatility,
+        totals=totals,
+        expiry_delta=expiry_delta,
+        side_delta=side_delta,
+    )
+    return grid.vectors(totals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Cells of one matrix: ``growth`` [cell] is 1 + move, ``which`` [cell] its volatility (up, same, down)."""
+
+    parameters: MatrixParameters
+    settlement: Settlement
+    growth: Array
+    log_growth: Array
+    which: IndexVector
+    n_standard: int
+
+    def terms(self, *, quantity_coin: Array, is_call: NDArray[np.bool_], strike_usd: Array, years: Array) -> Array:
+        """Return what the kernel reads of options, [option, term]; all arguments [option]."""
+        up, down = volatility_factors(years, self.parameters)
+        side = np.where(is_call, 1.0, -1.0)
+        return np.ascontiguousarray(np.column_stack((quantity_coin, side, strike_usd, np.sqrt(years), up, down)))
+
+    def vectors(self, totals: Array) -> Vectors:
+        """Return the cells of totals [path, cell] before aggregation."""
+        cells = np.ascontiguousarray(totals.T)
+        scale = extended_scale(np.asarray(self.parameters.extended_moves), self.settlement, self.parameters)
+        return Vectors(standard=cells[: self.n_standard], extended=scale[:, None] * cells[self.n_standard :])
+
+
+def grid_of(parameters: MatrixParameters, settlement: Settlement) -> Grid:
+    """Return the cells of a matrix."""
     inner, outer = standard_moves(parameters), np.asarray(parameters.extended_moves)
     growth = 1.0 + np.concatenate((np.repeat(inner, VOLATILITIES), outer))
-    n_standard = len(inner) * VOLATILITIES
     # Rows of the shocked volatilities up, same, down; extended cells have volatility up.
-    which = np.concatenate((np.tile(np.arange(VOLATILITIES), len(inner)), np.zeros(len(outer), dtype=np.int64))).astype(
-        np.int32
+    which = np.concatenate((np.tile(np.arange(VOLATILITIES), len(inner)), np.zeros(len(outer), dtype=np.int64)))
+    return Grid(
+        parameters=parameters,
+        settlement=settlement,
+        growth=growth,
+        log_growth=np.log(growth),
+        which=which.astype(np.int32),
+        n_standard=len(inner) * VOLATILITIES,
     )
-    up, down = volatility_factors(options.years, parameters)
-    side = np.where(options.is_call, 1.0, -1.0)
-    terms = np.column_stack((options.quantity_coin, side, options.strike_usd, np.sqrt(options.years), up, down))
-    totals = np.zeros((options.forward_usd.shape[1], len(growth)))
+
+
+def add_to(
+    grid: Grid,
+    *,
+    terms: Array,
+    expiry_row: IndexVector,
+    forward_usd: Array,
+    volatility: Array,
+    totals: Array,
+    expiry_delta: Array,
+    side_delta: Array,
+) -> None:
+    """Add the profits of options to ``totals`` [path, cell] and their deltas to the others, as the kernel says."""
     add_options(
-        np.ascontiguousarray(terms),
+        terms,
         expiry_row,
-        np.ascontiguousarray(options.forward_usd),
-        np.ascontiguousarray(options.volatility),
-        parameters.volatility_up_floor_fraction,
-        settlement is Settlement.COIN,
-        growth,
-        np.log(growth),
-        which,
+        np.ascontiguousarray(forward_usd),
+        np.ascontiguousarray(volatility),
+        grid.parameters.volatility_up_floor_fraction,
+        grid.settlement is Settlement.COIN,
+        grid.growth,
+        grid.log_growth,
+        grid.which,
         # Volatility unchanged in the bucket of no move.
-        parameters.buckets_per_side_count * VOLATILITIES + 1,
+        grid.parameters.buckets_per_side_count * VOLATILITIES + 1,
         totals,
         expiry_delta,
         side_delta,
     )
-    cells, scale = np.ascontiguousarray(totals.T), extended_scale(outer, settlement, parameters)
-    return Vectors(standard=cells[:n_standard], extended=scale[:, None] * cells[n_standard:])

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margincover.errors import NotSupportedError
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.numeric.arrays import Vector, frozen
 from margincover.venues.deribit.parameters import CollateralParameters
 from margincover.venues.models import ModelRequest
-from margincover.venues.parameters import ParameterEdition
 
 Paths = NDArray[np.float64]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from margincover.errors import RulebookError
 from margincover.model.explain import ExplainNode, summed
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
@@ -22,11 +23,10 @@ from margincover.venues.deribit import collateral, cross, matrix_explain
 from margincover.venues.deribit.book import Settlement, Vectors
 from margincover.venues.deribit.cells import BookCells
 from margincover.venues.deribit.matrix import VOLATILITIES, delta_shock, standard_moves
-from margincover.venues.deribit.pair_book import PairBook, matrix_parameters, pair_books, refuse_stated_rates
+from margincover.venues.deribit.pair_book import PairBook, matrix_parameters, pair_books, stated_rate_notes
 from margincover.venues.deribit.parameters import MatrixParameters
 from margincover.venues.deribit.segregated_portfolio import BALANCE_NOTE, OPTIONS_NOTE
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.revalue import row_total, wallet_and_profit
 
 Paths = NDArray[np.float64]
@@ -89,12 +89,11 @@ class CrossPortfolio:
 
 def build(request: ModelRequest) -> CrossPortfolio:
     """Return the model of a cross account in portfolio margin."""
-    refuse_stated_rates(request)
     books, editions = pair_books(request)
     haircut, edition = collateral.haircuts(request)
     coins, more = _coins(request, books)
     used = (*editions, *more, edition)
-    notes = [BOUND_NOTE, BALANCE_NOTE, *collateral.haircut_note(request.pool, haircut)]
+    notes = [BOUND_NOTE, BALANCE_NOTE, *stated_rate_notes(request), *collateral.haircut_note(request.pool, haircut)]
     if request.pool.options.count:
         notes.append(OPTIONS_NOTE)
     return CrossPortfolio(

@@ -192,11 +192,15 @@ def delta_one_vectors(legs: DeltaOneLegs, *, settlement: Settlement, parameters:
     -----
     Coin-settled ``size * m / (1 + m)``: ``q (1 / F - 1 / (F (1 + m)))`` with ``size = q / F``. Linear ``size * F * m``.
     """
+    exposure = legs.size_coin if settlement is Settlement.COIN else legs.size_coin * legs.mark_usd
+    return linear_vectors(row_total(exposure), settlement=settlement, parameters=parameters)
+
+
+def linear_vectors(exposure: Array, *, settlement: Settlement, parameters: MatrixParameters) -> Vectors:
+    """Return the cells of ``exposure`` [path]: net coins where coin-settled, else their value at the marks."""
 
     def profit(moves: Array) -> Array:
-        if settlement is Settlement.COIN:
-            return np.outer(moves / (1.0 + moves), row_total(legs.size_coin))
-        return np.outer(moves, row_total(legs.size_coin * legs.mark_usd))
+        return np.outer(moves / (1.0 + moves) if settlement is Settlement.COIN else moves, exposure)
 
     inner, outer = standard_moves(parameters), np.asarray(parameters.extended_moves)
     scale = extended_scale(outer, settlement, parameters)

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from margincover.errors import InputError
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState
 from margincover.venues.deribit.book import Array, DeltaOneLegs, OptionLegs, Settlement
 from margincover.venues.deribit.cells import BookCells, book_cells
 from margincover.venues.deribit.parameters import MatrixParameters
 from margincover.venues.models import ModelRequest
-from margincover.venues.parameters import ParameterEdition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,16 +152,18 @@ def matrix_parameters(edition: ParameterEdition) -> MatrixParameters:
     return MatrixParameters.from_mapping(edition.values, source=f"{edition.venue}.toml {edition.id}")
 
 
-def refuse_stated_rates(request: ModelRequest) -> None:
-    """Raise InputError where a position states a maintenance rate, which a risk matrix has no place for."""
-    for position in request.account.positions:
-        if position.maintenance_fraction is not None or position.maintenance_deduction_native is not None:
-            raise InputError(
-                f"{position.symbol} states a maintenance rate in mode {request.rule.name}",
-                account=request.account.id,
-                field="maintenance_fraction",
-                allowed="none: a risk matrix has no rate of one position",
-            )
+def stated_rate_notes(request: ModelRequest) -> list[str]:
+    """Return a note for each position that states a maintenance rate: a risk matrix has no place for it."""
+    symbols = [
+        position.symbol
+        for position in request.account.positions
+        if position.maintenance_fraction is not None or position.maintenance_deduction_native is not None
+    ]
+    if not symbols:
+        return []
+    return [
+        f"the maintenance rate stated for {', '.join(symbols)} is not used: a risk matrix has no rate of one position"
+    ]
 
 
 def _keys(pool: MarginPool) -> Iterator[tuple[str, str, bool]]:

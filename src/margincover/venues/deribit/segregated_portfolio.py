@@ -17,7 +17,7 @@ from margincover.model.provenance import EditionUse
 from margincover.venues.deribit import matrix_explain
 from margincover.venues.deribit.cells import BookCells
 from margincover.venues.deribit.matrix import MatrixMargin, margin_of_cells
-from margincover.venues.deribit.pair_book import PairBook, pair_books, refuse_stated_rates
+from margincover.venues.deribit.pair_book import PairBook, pair_books, stated_rate_notes
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
 from margincover.venues.revalue import wallet_and_profit
 
@@ -93,9 +93,8 @@ class SegregatedPortfolio:
 
 def build(request: ModelRequest) -> SegregatedPortfolio:
     """Return the model of a segregated pool in portfolio margin."""
-    refuse_stated_rates(request)
     pairs, editions = pair_books(request)
-    notes = [BALANCE_NOTE, *edition_notes(editions, request.at)]
+    notes = [BALANCE_NOTE, *stated_rate_notes(request), *edition_notes(editions, request.at)]
     if request.pool.options.count:
         notes.append(OPTIONS_NOTE)
     if len(pairs) > 1:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margincover.errors import InputError, NotSupportedError
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
@@ -24,7 +25,6 @@ from margincover.venues.deribit.parameters import (
     future_parameters,
 )
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.revalue import wallet_and_profit
 
 Paths = NDArray[np.float64]
@@ -147,8 +147,8 @@ def _with_stated_rate(
     # An inverse position grows in coin as the price falls: without the lowest leverage no size of it is safe.
     if found.large_position_leverage is None and (size > known or legs.inverse[leg]):
         raise NotSupportedError(
-            f"{symbol} of {size:,.8g} {legs.bases[leg]} lies, or would at a lower price, where the leverage curve "
-            "is not published",
+            f"{symbol} of {size:,.8g} {legs.bases[leg]} has a leverage curve that is not published: neither the "
+            "largest position nor the lowest leverage is known",
             account=request.account.id,
             field="maintenance_fraction",
             allowed="maintenance_fraction on the position: the venue's maintenance margin over the position's size",

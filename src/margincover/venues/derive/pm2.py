@@ -11,14 +11,16 @@ portfolio cases (2026-01-21).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from margincover.errors import InputError
 from margincover.numeric.arrays import PathVector, Vector
-from margincover.pricing import black76
+from margincover.pricing import black76, option_cells
 from margincover.units import SECONDS_PER_DAY, years
 from margincover.venues.derive.parameters import Pm2Parameters, Pm2Scenario, VolatilityShock
 from margincover.venues.derive.state import OptionLegs, Pm2Holding, Pm2State, row_sum
@@ -76,7 +78,8 @@ def portfolio_margin(*, holding: Pm2Holding, state: Pm2State, parameters: Pm2Par
 def scenario_pnl(*, holding: Pm2Holding, state: Pm2State, parameters: Pm2Parameters) -> NDArray[np.float64]:
     """Return the dampened profit of each scenario, USD [scenario, path], in the order of ``parameters.scenarios``.
 
-    Keeps all scenarios in memory: for explanation, not for large numbers of paths.
+    One scenario after the other in NumPy: for explanation, and the plain twin of what ``portfolio_margin`` takes the
+    worst of.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def scenario_pnl(*, holding: Pm2Holding, state: Pm2State, parameters: Pm2Paramet
 
 def option_value(*, legs: OptionLegs, state: Pm2State, parameters: Pm2Parameters) -> NDArray[np.float64]:
     """Return the value of all options as the rule counts it, USD [path]: Black-76 on the forward, discounted."""
-    return row_sum(_Options(legs, state, parameters).mark)
+    return row_sum(_Options(legs, state, parameters).values(((1.0, VolatilityShock.STATIC),))[0])
 
 
 def scenario_parts(
@@ -194,7 +197,11 @@ class _Options:
             1.0 / self.discount,
             p.negative_discount_factor / np.exp(-t * (rate * p.negative_rate_scale + p.negative_rate_add_per_year)),
         )
-        self.mark = self.value(1.0, state.volatility)
+
+    @cached_property
+    def mark(self) -> NDArray[np.float64]:
+        """Discounted value of each expiry as it is [expiry, path]."""
+        return self.value(1.0, self.state.volatility)
 
     def value(self, spot_factor: float, volatility: Vector) -> NDArray[np.float64]:
         """Return the discounted value of each expiry [expiry, path] at a moved forward and given volatilities."""
@@ -213,6 +220,47 @@ class _Options:
             totals[row] += legs.quantity_contracts[leg] * unit[leg]
         return totals * self.discount
 
+    def values(self, cells: Sequence[tuple[float, VolatilityShock]]) -> NDArray[np.float64]:
+        """Return the discounted values [cell, expiry, path] at several spot factors and shocks of volatility at once.
+
+        ``value`` is the plain twin.
+        """
+        if not self.legs.strike.size:
+            return np.zeros((len(cells), *self.discount.shape))
+        # What has settled of a forward moves with no shock: its ratio to the strike is another one in each cell, and
+        # the plain form is taken on those paths.
+        settled = self.fixed.any(axis=0)
+        found = self._compiled(cells, np.where(settled, self.state.forward[self.legs.expiry], self.variable))
+        if settled.any():
+            plain = np.stack([self.value(factor, self.volatility(kind)) for factor, kind in cells])
+            found = np.where(settled, plain, found)
+        return found
+
+    def _compiled(
+        self, cells: Sequence[tuple[float, VolatilityShock]], forward: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        legs, kinds = self.legs, tuple(dict.fromkeys(kind for _, kind in cells))
+        book = option_cells.OptionBook(
+            weight=legs.quantity_contracts[:, None],
+            strike=legs.strike,
+            is_call=legs.is_call,
+            years=self.years,
+            forward=forward,
+        )
+        held, group = np.unique(legs.expiry, return_inverse=True)
+        found = option_cells.cell_profits(
+            book,
+            volatility=np.stack([self.volatility(kind) for kind in kinds]),
+            cells=option_cells.Cells(
+                growth=np.array([factor for factor, _ in cells]),
+                kind=np.array([kinds.index(kind) for _, kind in cells]),
+            ),
+            group=group,
+        )
+        totals = np.zeros((len(cells), *self.discount.shape))
+        totals[:, held] = found.transpose(1, 0, 2)
+        return totals * self.discount
+
     def volatility(self, kind: VolatilityShock) -> NDArray[np.float64]:
         """Return implied volatility after a scenario's shock [leg, path]."""
         p, v = self.parameters, self.state.volatility
@@ -228,20 +276,24 @@ class _Options:
 
 
 def _margin(holding: Pm2Holding, state: Pm2State, parameters: Pm2Parameters) -> Pm2Margin:
-    view = _Options(holding.legs, state, parameters)
+    p, view = parameters, _Options(holding.legs, state, parameters)
     collateral = _collateral_value(holding, state)
+    static = VolatilityShock.STATIC
+    cells = [(1.0, static), (p.basis_up_factor, static), (p.basis_down_factor, static)]
+    mark, up, down, *shocked = view.values([*cells, *((_spot_factor(one), one.volatility) for one in p.scenarios)])
     # Without a trade to lose on, the worst case is no loss: W is never above 0.
-    contingency = _forward_contingency(view)
+    contingency = _forward_contingency(view, mark=mark, up=up, down=down)
     worst = contingency
-    for scenario in parameters.scenarios:
-        worst = np.minimum(worst, _pnl(holding, state, parameters, view, scenario))
-    market = holding.cash_usd + row_sum(view.mark) + row_sum(collateral) + state.perp_pnl_usd
+    for scenario, values in zip(p.scenarios, shocked, strict=True):
+        change = _change(view, scenario, shocked=values, mark=mark)
+        worst = np.minimum(worst, _profit(holding, state, collateral, scenario, change))
+    market = holding.cash_usd + row_sum(mark) + row_sum(collateral) + state.perp_pnl_usd
     steady, extra = _contingencies(holding, state, parameters, collateral)
-    peg = parameters.peg_factor * np.maximum(0.0, parameters.peg_threshold_fraction - state.stable_price)
+    peg = p.peg_factor * np.maximum(0.0, p.peg_threshold_fraction - state.stable_price)
     return Pm2Margin(
         mark_to_market_usd=market,
-        maintenance_usd=market + parameters.maintenance_loss_factor * worst - steady,
-        initial_usd=market + (parameters.initial_loss_factor + peg) * worst - steady - extra,
+        maintenance_usd=market + p.maintenance_loss_factor * worst - steady,
+        initial_usd=market + (p.initial_loss_factor + peg) * worst - steady - extra,
         worst_pnl_usd=worst,
         forward_contingency_usd=contingency,
     )
@@ -251,24 +303,34 @@ def _pnl(
     holding: Pm2Holding, state: Pm2State, parameters: Pm2Parameters, view: _Options, scenario: Pm2Scenario
 ) -> NDArray[np.float64]:
     """Return the dampened profit of one scenario [path]."""
+    shocked = view.value(_spot_factor(scenario), view.volatility(scenario.volatility))
+    change = _change(view, scenario, shocked=shocked, mark=view.mark)
+    return _profit(holding, state, _collateral_value(holding, state), scenario, change)
+
+
+def _spot_factor(scenario: Pm2Scenario) -> float:
     # A skew scenario turns the smile at today's price: its spot factor is not used.
-    factor = 1.0 if scenario.is_skew else scenario.spot_factor
-    shocked = view.value(factor, view.volatility(scenario.volatility))
-    change = np.where(shocked >= 0.0, view.positive, view.negative) * shocked - view.mark
-    if scenario.is_skew:
-        change = -np.abs(change)
-    cancelling = row_sum(_collateral_value(holding, state) * holding.collateral_is_risk_cancelling[:, None])
-    linear = (holding.perp_quantity * state.perp_price + cancelling) * (factor - 1.0)
+    return 1.0 if scenario.is_skew else scenario.spot_factor
+
+
+def _change(view: _Options, scenario: Pm2Scenario, *, shocked: Vector, mark: Vector) -> NDArray[np.float64]:
+    """Return the profit of the options of each expiry in a scenario [expiry, path], with the static discount."""
+    change = np.where(shocked >= 0.0, view.positive, view.negative) * shocked - mark
+    return np.asarray(-np.abs(change) if scenario.is_skew else change, dtype=np.float64)
+
+
+def _profit(
+    holding: Pm2Holding, state: Pm2State, collateral: Vector, scenario: Pm2Scenario, change: Vector
+) -> NDArray[np.float64]:
+    cancelling = row_sum(collateral * holding.collateral_is_risk_cancelling[:, None])
+    linear = (holding.perp_quantity * state.perp_price + cancelling) * (_spot_factor(scenario) - 1.0)
     return np.asarray(scenario.dampening_factor * (linear + row_sum(change)), dtype=np.float64)
 
 
-def _forward_contingency(view: _Options) -> NDArray[np.float64]:
+def _forward_contingency(view: _Options, *, mark: Vector, up: Vector, down: Vector) -> NDArray[np.float64]:
     """Return the loss if each expiry's forward moved alone, USD [path], <= 0."""
-    p, volatility = view.parameters, view.state.volatility
-    up = view.value(p.basis_up_factor, volatility) - view.mark
-    down = view.value(p.basis_down_factor, volatility) - view.mark
-    lowest = np.minimum(0.0, np.minimum(up, down))
-    return row_sum(lowest * basis_factor(years=view.state.years, parameters=p))
+    lowest = np.minimum(0.0, np.minimum(up - mark, down - mark))
+    return row_sum(lowest * basis_factor(years=view.state.years, parameters=view.parameters))
 
 
 def _contingencies(

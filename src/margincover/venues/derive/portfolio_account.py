@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from margincover.errors import InputError, NotSupportedError, RulebookError
 from margincover.model.explain import ExplainNode
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
@@ -25,7 +26,6 @@ from margincover.venues.derive.parameters import CollateralHaircut, Pm2Parameter
 from margincover.venues.derive.pm2_explain import portfolio_trees
 from margincover.venues.derive.state import Pm2Holding, Pm2State
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.revalue import wallet_and_profit
 
 Paths = NDArray[np.float64]

@@ -169,9 +169,28 @@ def isolated_option_margin(*, legs: OptionLegs, state: StandardState, parameters
     call MM = M + n c S, IM = M + n S max(a - o/S, b);
     put MM = M + min(n c S, v M), IM = min(M + n S max(a - o/S, b), w MM).
     """
-    p, spot = parameters, state.spot
-    n, call, strike = legs.quantity_contracts[:, None], legs.is_call[:, None], legs.strike[:, None]
-    value = n * state.mark
+    return isolated_margins(
+        quantity=legs.quantity_contracts[:, None],
+        is_call=legs.is_call[:, None],
+        strike=legs.strike[:, None],
+        mark=state.mark,
+        spot=state.spot,
+        parameters=parameters,
+    )
+
+
+def isolated_margins(
+    *,
+    quantity: Vector,
+    is_call: NDArray[np.bool_],
+    strike: Vector,
+    mark: Vector,
+    spot: Vector,
+    parameters: StandardParameters,
+) -> NetMargin:
+    """Return what ``isolated_option_margin`` says of rows [leg, path]; all arguments broadcast."""
+    p, n, call = parameters, quantity, is_call
+    value = n * mark
     out = np.maximum(np.where(call, strike - spot, spot - strike), 0.0)
     call_maintenance = value + n * p.call_maintenance_fraction * spot
     put_maintenance = value + np.minimum(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margincover.errors import NotSupportedError, RulebookError
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
@@ -21,7 +22,6 @@ from margincover.venues.derive.parameters import PerpPrice, StandardParameters
 from margincover.venues.derive.standard_explain import expiry_trees
 from margincover.venues.derive.state import OptionLegs, StandardHolding, StandardState
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.revalue import wallet_and_profit
 
 Paths = NDArray[np.float64]

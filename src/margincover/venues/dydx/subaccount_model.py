@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from margincover.errors import InputError, RulebookError
 from margincover.model.explain import ExplainNode
 from margincover.model.instrument import Instrument
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
 from margincover.venues.dydx.integers import PPM, DydxParameters
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.revalue import wallet_and_profit
 
 Paths = NDArray[np.float64]
@@ -70,8 +70,8 @@ class DydxSubaccount:
         legs = state.pool.legs
         for leg, asset in enumerate(legs.asset_index):
             value = _raw_value(state, leg)
-            lost = np.where(_is_whole(value), 0.0, value - np.floor(value))
-            held[asset] -= np.copysign(_usdc(lost), float(legs.signed_size[leg]))
+            lost = np.where(is_whole(value), 0.0, value - np.floor(value))
+            held[asset] -= np.copysign(to_usdc(lost), float(legs.signed_size[leg]))
         return held
 
     def counted(self, pool: MarginPool, held: Paths, asset_price: Paths) -> Paths:
@@ -213,11 +213,11 @@ def _unknown(symbol: str, has_no_caps: bool, has_no_interest: bool) -> tuple[str
 
 def _requirement(state: PoolState, leg: int, market: MarketRule) -> Requirement:
     value, tier = _value(state, leg), market.tier
-    maintenance = _usdc(_ceil_ppm(_ceil_ppm(value, tier.initial_margin_ppm), tier.maintenance_fraction_ppm))
+    maintenance = to_usdc(ceil_ppm(ceil_ppm(value, tier.initial_margin_ppm), tier.maintenance_fraction_ppm))
     fraction = np.maximum(initial_ppm(market, state.leg_price[leg]), float(market.custom_ppm))
-    initial = _usdc(_ceil_ppm(value, fraction))
+    initial = to_usdc(ceil_ppm(value, fraction))
     label, unit = state.pool.legs.symbols[leg], state.pool.unit
-    base = f"{tier.initial_margin_ppm / PPM:.4%} of {float(_usdc(value)[0]):,.10g}"
+    base = f"{tier.initial_margin_ppm / PPM:.4%} of {float(to_usdc(value)[0]):,.10g}"
     why = "whole value: not known" if market.is_bounded else f"{float(fraction[0]) / PPM:.4%} with open interest"
     return Requirement(
         label=label,
@@ -243,15 +243,15 @@ def initial_ppm(market: MarketRule, price: Paths) -> Paths:
         return np.full(price.shape, float(PPM))
     if upper == 0 or market.open_interest is None:
         return np.full(price.shape, float(base))
-    value = _cut(market.open_interest * price * QUANTUMS_PER_USDC)
+    value = cut(market.open_interest * price * QUANTUMS_PER_USDC)
     share = np.clip((value - lower) / max(upper - lower, 1), 0.0, 1.0)
-    between = base + _cut((PPM - base) * share)
+    between = base + cut((PPM - base) * share)
     return np.asarray(np.where(value <= lower, base, np.where(value >= upper, PPM, between)), dtype=np.float64)
 
 
 def _value(state: PoolState, leg: int) -> Paths:
     """Return the size of a position's value in quote quantums, cut towards zero, [path]."""
-    return _cut(_raw_value(state, leg))
+    return cut(_raw_value(state, leg))
 
 
 def _raw_value(state: PoolState, leg: int) -> Paths:
@@ -259,23 +259,25 @@ def _raw_value(state: PoolState, leg: int) -> Paths:
     return np.asarray(value, dtype=np.float64)
 
 
-def _cut(value: Paths) -> Paths:
+def cut(value: Paths) -> Paths:
     """Return values >= 0 cut to whole numbers; one that is whole but for float noise is kept."""
-    return np.asarray(np.where(_is_whole(value), np.rint(value), np.floor(value)), dtype=np.float64)
+    return np.asarray(np.where(is_whole(value), np.rint(value), np.floor(value)), dtype=np.float64)
 
 
-def _is_whole(value: Paths) -> NDArray[np.bool_]:
+def is_whole(value: Paths) -> NDArray[np.bool_]:
+    """Return whether values are whole numbers but for float noise."""
     return np.asarray(np.abs(value - np.rint(value)) <= _NOISE * value, dtype=np.bool_)
 
 
-def _ceil_ppm(value: Paths, ppm: int | Paths) -> Paths:
+def ceil_ppm(value: Paths, ppm: int | Paths) -> Paths:
     """Return ``ceil(value * ppm / 1e6)`` of whole values; no product leaves the whole numbers of a float."""
     whole = np.floor(value / PPM)
     rest = value - whole * PPM
     return np.asarray(whole * ppm + np.ceil(rest * ppm / PPM), dtype=np.float64)
 
 
-def _usdc(quantums: Paths) -> Paths:
+def to_usdc(quantums: Paths) -> Paths:
+    """Return quote quantums in USDC."""
     return np.asarray(quantums / QUANTUMS_PER_USDC, dtype=np.float64)
 
 

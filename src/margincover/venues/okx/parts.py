@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from margincover.errors import InputError, RulebookError
 from margincover.model.explain import ExplainNode, summed
 from margincover.model.option_table import OptionTable
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.venues.margin import leg_maintenance
 from margincover.venues.models import ModelRequest
 from margincover.venues.okx import options
 from margincover.venues.okx.multi_currency import BorrowParameters, borrow_margins_usd, borrowed
-from margincover.venues.parameters import ParameterEdition
 
 Paths = NDArray[np.float64]
 # A rate that was typed in with few digits may fall short of the table's own by this share.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from margincover.errors import NotSupportedError
 from margincover.model.explain import ExplainNode, summed
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
@@ -22,7 +23,6 @@ from margincover.numeric.arrays import Vector
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
 from margincover.venues.okx import parts, portfolio
 from margincover.venues.okx.multi_currency_model import frozen_by_orders
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.revalue import counted_by_ladder, row_total, wallet_and_profit
 
 Paths = NDArray[np.float64]

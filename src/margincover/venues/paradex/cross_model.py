@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from margincover.errors import RulebookError
 from margincover.model.explain import ExplainNode, summed
+from margincover.model.parameter_edition import ParameterEdition
 from margincover.model.pool import MarginPool
 from margincover.model.pool_model import PoolState, Requirement
 from margincover.model.provenance import EditionUse
 from margincover.venues.margin import leg_maintenance
 from margincover.venues.models import ModelRequest, edition_notes, edition_uses
 from margincover.venues.paradex import cross
-from margincover.venues.parameters import ParameterEdition
 from margincover.venues.registry_fields import Place
 from margincover.venues.revalue import wallet_and_profit
 

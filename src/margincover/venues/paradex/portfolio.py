@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from margincover.errors import InputError
 from margincover.numeric.arrays import Vector, frozen
-from margincover.pricing import black76
+from margincover.pricing import black76, option_cells
 from margincover.venues.paradex.cross import fraction, sum_of_legs
 from margincover.venues.registry_fields import Place
 
@@ -143,8 +143,36 @@ def scenario_losses_usd(*, portfolio: ParadexPortfolio, parameters: ParadexPortf
     Notes
     -----
     Every price of the underlying moves by the spot shock; options are worth Black (1976) on the forward, undiscounted,
-    before and after. Time does not pass.
+    before and after. Time does not pass. ``scenario_losses_reference_usd`` is the plain twin.
     """
+    p = portfolio
+    spot, weights = parameters.spot_shocks, parameters.weights
+    perpetuals = [-sum_of_legs(p.perpetual_quantity * p.perpetual_mark * shock) for shock in spot]
+    shape = (p.option_quantity.shape[0], p.spot.size)
+    shocks, row = np.unique(parameters.volatility_shocks, return_inverse=True)
+    volatility = [
+        shocked_volatility(volatility=p.volatility, years=p.years, shock=float(shock), parameters=parameters)
+        for shock in shocks
+    ]
+    totals = option_cells.cell_profits(
+        option_cells.OptionBook(
+            weight=p.option_quantity,
+            strike=p.strike[:, 0],
+            is_call=p.is_call[:, 0],
+            years=p.years,
+            forward=np.broadcast_to(p.forward, shape),
+        ),
+        volatility=np.stack([np.broadcast_to(one, shape) for one in (p.volatility, *volatility)]),
+        # The first cell is the market as it is.
+        cells=option_cells.Cells(growth=np.append(1.0, 1.0 + spot), kind=np.append(0, row + 1)),
+    )[0]
+    return np.asarray(weights[:, None] * (totals[0] - totals[1:] + np.stack(perpetuals)), dtype=np.float64)
+
+
+def scenario_losses_reference_usd(
+    *, portfolio: ParadexPortfolio, parameters: ParadexPortfolioParameters
+) -> NDArray[np.float64]:
+    """Return the same as ``scenario_losses_usd``, scenario by scenario: its plain twin."""
     p = portfolio
     now = _option_values(p, p.forward, p.volatility)
     losses = np.empty((parameters.weights.size, p.spot.size))

@@ -1,0 +1,305 @@
+"""The walk-forward backtest: which windows, which models, resumable work, and the scores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from margincover.coverage.backtest_scores import (
+    MIN_WINDOWS,
+    ModelScore,
+    SeriesForecast,
+    SeriesOutcome,
+    SeriesScore,
+    score_models,
+)
+from margincover.errors import InputError, UsageError
+from margincover.io.backtest_state import BacktestState
+from margincover.io.market_files import MarketFiles
+from margincover.scenarios.forecast.coin_bars import HOUR_NS, CoinBars
+from margincover.scenarios.forecast.fallback import range_volatility
+from margincover.scenarios.forecast.models import DEFAULT, REFERENCE, ForecastModel, answered, coin_models
+from margincover.scenarios.forecast.pooled import ANCHOR_TAIL, SHAPE_TAIL, PooledForecast
+from margincover.scenarios.forecast.required import Forecast, Side, Tolerances
+from margincover.scenarios.forecast.stress_floor import StoredForecast, StressFloorForecast
+from margincover.scenarios.forecast.windows import DAY_HOURS, realised_maxima
+from margincover.version import __version__
+
+# A model is judged once it could have learned: 300 days after the first bar of the coin.
+FIRST_FORECAST_HOURS = 300 * DAY_HOURS
+# Volatility that sorts windows into thirds: the range volatility of the five days before.
+SORTING_HOURS = 5 * DAY_HOURS
+DEFAULT_MODELS = (
+    "historical-500d",
+    "historical-all",
+    "ewma-normal-daily",
+    "ewma-normal-hourly",
+    "garch-t-daily",
+    "gjr-t-daily",
+    "filtered-ewma",
+    REFERENCE,
+    "reference-stress-floor",
+    "range-fallback",
+    DEFAULT,
+)
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestSettings:
+    """What is walked forward: model names, horizon, tolerances, paths and seed of the simulations."""
+
+    models: tuple[str, ...] = DEFAULT_MODELS
+    horizon_hours: int = DAY_HOURS
+    tolerances: Tolerances = field(default_factory=lambda: Tolerances(values=(0.05, 0.01, 0.001)))
+    n_paths: int = 10_000
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.models if name not in DEFAULT_MODELS]
+        if unknown or not self.models:
+            raise UsageError(f"was '{', '.join(unknown)}'", field="--models", allowed=", ".join(DEFAULT_MODELS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedCoin:
+    """Windows of one coin: start, bars known at it, realised M [window, side], log volatility before it."""
+
+    coin: str
+    start_utc_ns: NDArray[np.int64]
+    count: NDArray[np.int64]
+    maximum: NDArray[np.float64]
+    log_volatility: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestResult:
+    """All that a report needs.
+
+    ``series[tolerance][model][series_id]`` and ``models[tolerance]`` hold the scores; ``forecasts[model][coin]`` what
+    was forecast in the windows of ``judged``.
+    """
+
+    settings: BacktestSettings
+    judged: tuple[JudgedCoin, ...]
+    forecasts: Mapping[str, Mapping[str, Forecast]]
+    series: Mapping[float, Mapping[str, Mapping[str, SeriesScore]]]
+    models: Mapping[float, list[ModelScore]]
+    notes: tuple[str, ...]
+
+
+def market_of(files: MarketFiles) -> dict[str, CoinBars]:
+    """Return the bars of every coin as forecasts read them."""
+    return {coin: CoinBars(history=history) for coin, history in files.histories.items()}
+
+
+def backtest(
+    files: MarketFiles, settings: BacktestSettings, *, resume: Path | None = None, progress: Progress | None = None
+) -> BacktestResult:
+    """Walk all models forward over all coins and score them.
+
+    Parameters
+    ----------
+    files : MarketFiles
+    settings : BacktestSettings
+    resume : path or None
+        State file: written after every unit of work, read when it exists.
+    progress : callable or None
+        Called with (what, done, total).
+
+    Raises
+    ------
+    InputError
+        If no coin has 300 days and 60 windows of history, or the state file belongs to another run.
+    """
+    if settings.horizon_hours % DAY_HOURS:
+        raise UsageError(
+            f"was {settings.horizon_hours} h", field="--horizon", allowed="whole days: the windows start at 00:00 UTC"
+        )
+    market = market_of(files)
+    windows = {coin: judged_windows(bars, settings.horizon_hours) for coin, bars in market.items()}
+    refused = {coin: reason for coin, found in windows.items() if (reason := _why_not_judged(found))}
+    judged = tuple(found for coin, found in windows.items() if coin not in refused)
+    notes = [*files.issues, *refused.values()]
+    if not judged:
+        raise InputError(
+            "; ".join(refused.values()),
+            field="--history",
+            allowed=f"a coin with 300 days and {MIN_WINDOWS} windows",
+        )
+    state = BacktestState(resume, fingerprint=_fingerprint(files, settings))
+    asked = {found.coin: found.count for found in judged}
+    forecasts = run_models(market, asked, settings, state=state, progress=progress)
+    notes += _replacements(forecasts)
+    series, models = _scores(judged, forecasts, settings)
+    return BacktestResult(
+        settings=settings, judged=judged, forecasts=forecasts, series=series, models=models, notes=tuple(notes)
+    )
+
+
+def judged_windows(bars: CoinBars, horizon_hours: int) -> JudgedCoin:
+    """Return the windows that decide: from 00:00 UTC, not overlapping, from 300 days after the first bar on."""
+    step_ns = horizon_hours * HOUR_NS
+    first = bars.start_utc_ns + FIRST_FORECAST_HOURS * HOUR_NS
+    last = bars.start_utc_ns + (bars.n_bars - horizon_hours) * HOUR_NS
+    start = np.arange(-(-first // step_ns) * step_ns, last + 1, step_ns, dtype=np.int64)
+    count = bars.closed_by(start)
+    volatility = range_volatility(bars, count, window=SORTING_HOURS)
+    return JudgedCoin(
+        coin=bars.coin,
+        start_utc_ns=start,
+        count=count,
+        maximum=realised_maxima(bars, count, horizon_hours=horizon_hours),
+        log_volatility=np.log(np.maximum(volatility, 1e-9)),
+    )
+
+
+def run_models(
+    market: Mapping[str, CoinBars],
+    asked: Mapping[str, NDArray[np.int64]],
+    settings: BacktestSettings,
+    *,
+    state: BacktestState,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, Forecast]]:
+    """Return forecasts [model][coin] for the instants at which ``asked`` bars had closed.
+
+    Notes
+    -----
+    The default learns from the reference's forecasts on every day of every coin, so the reference is run on these
+    days too when the default is wanted; forecasts do not depend on the other instants asked.
+    """
+    models = coin_models(n_paths=settings.n_paths, seed=settings.seed)
+    # first, as the add-on and the default build on it
+    wanted = [REFERENCE, *(name for name in settings.models if name not in (DEFAULT, REFERENCE))]
+    pooled = PooledForecast() if DEFAULT in settings.models else None
+    tolerances = Tolerances(values=tuple(sorted({*settings.tolerances.values, ANCHOR_TAIL, SHAPE_TAIL}, reverse=True)))
+    kept = [tolerances.values.index(value) for value in settings.tolerances.values]
+    found: dict[str, dict[str, Forecast]] = {name: {} for name in wanted}
+    learned: dict[str, tuple[NDArray[np.int64], Forecast]] = {}
+    for done, (name, coin) in enumerate([(name, coin) for name in wanted for coin in market], start=1):
+        count = asked.get(coin, np.empty(0, dtype=np.int64))
+        # the add-on is put on what the reference has forecast for the same instants
+        if name == REFERENCE and pooled is not None:
+            everything = np.union1d(count, pooled.training_counts(market[coin]))
+        else:
+            everything = count
+        if everything.size:
+            model = _on_stored_base(models[name], learned.get(coin))
+            forecast = _stored_or_made(state, f"{name}/{coin}", model, market[coin], everything, settings, tolerances)
+            if name == REFERENCE:
+                learned[coin] = (everything, forecast)
+            if count.size:
+                found[name][coin] = _taken(forecast, np.searchsorted(everything, count), kept)
+        if progress is not None:
+            progress(f"{name} {coin}", done, len(wanted) * len(market))
+    if pooled is not None:
+        adjusted = pooled.forecast(
+            market, learned, asked, horizon_hours=settings.horizon_hours, base_tolerances=tolerances
+        )
+        found[DEFAULT] = {
+            coin: _taken(forecast, np.arange(len(forecast.method)), kept) for coin, forecast in adjusted.items()
+        }
+    return found
+
+
+def _on_stored_base(model: ForecastModel, base: tuple[NDArray[np.int64], Forecast] | None) -> ForecastModel:
+    """Let the add-on reuse the reference's forecasts where they are already there."""
+    if isinstance(model, StressFloorForecast) and base is not None:
+        return replace(model, base=StoredForecast(count=base[0], found=base[1], min_bars=model.base.min_bars))
+    return model
+
+
+def _stored_or_made(
+    state: BacktestState,
+    key: str,
+    model: ForecastModel,
+    bars: CoinBars,
+    count: NDArray[np.int64],
+    settings: BacktestSettings,
+    tolerances: Tolerances,
+) -> Forecast:
+    """Forecasts of one model and coin, from the state where they are done."""
+    unit = state.get(key)
+    if unit is not None:
+        return Forecast(rc=unit[0]["rc"], rces=unit[0]["rces"], method=tuple(unit[1]))
+    found = answered(model, bars, count, horizon_hours=settings.horizon_hours, tolerances=tolerances)
+    state.put(key, {"rc": found.rc, "rces": found.rces}, list(found.method))
+    return found
+
+
+def _taken(forecast: Forecast, places: NDArray[np.int64], tolerances: list[int]) -> Forecast:
+    return Forecast(
+        rc=forecast.rc[places][:, :, tolerances],
+        rces=forecast.rces[places][:, :, tolerances],
+        method=tuple(forecast.method[place] for place in places),
+    )
+
+
+def _scores(
+    judged: Iterable[JudgedCoin], forecasts: Mapping[str, Mapping[str, Forecast]], settings: BacktestSettings
+) -> tuple[dict[float, Mapping[str, Mapping[str, SeriesScore]]], dict[float, list[ModelScore]]]:
+    outcomes = {}
+    for found in judged:
+        for side in Side:
+            name = series_id(found.coin, side)
+            outcomes[name] = SeriesOutcome(
+                series_id=name,
+                date=found.start_utc_ns // (settings.horizon_hours * HOUR_NS),
+                maximum=found.maximum[:, side],
+                log_volatility=found.log_volatility,
+            )
+    series: dict[float, Mapping[str, Mapping[str, SeriesScore]]] = {}
+    models = {}
+    for k, tail in enumerate(settings.tolerances.values):
+        split = {
+            model: {
+                series_id(coin, side): SeriesForecast(rc=forecast.rc[:, side, k], rces=forecast.rces[:, side, k])
+                for coin, forecast in found.items()
+                for side in Side
+            }
+            for model, found in forecasts.items()
+        }
+        series[tail], models[tail] = score_models(outcomes, split, tail=tail, reference=REFERENCE)
+    return series, models
+
+
+def series_id(coin: str, side: Side) -> str:
+    """Return ``BTC:long``."""
+    return f"{coin}:{side.name.lower()}"
+
+
+def _why_not_judged(found: JudgedCoin) -> str:
+    """Return why a coin has no scores, empty if it has."""
+    if found.count.size < MIN_WINDOWS:
+        return f"{found.coin}: {found.count.size} windows after the first 300 days, {MIN_WINDOWS} needed: not judged"
+    if not float(np.ptp(found.maximum, axis=0).max()) > 0.0:
+        return f"{found.coin}: the price never moved: not judged"
+    return ""
+
+
+def _replacements(forecasts: Mapping[str, Mapping[str, Forecast]]) -> list[str]:
+    """Say where a model did not answer itself."""
+    notes = []
+    for model, found in forecasts.items():
+        for coin, forecast in found.items():
+            others = [text for text in forecast.method if text.split(" + ")[0] not in (model, REFERENCE)]
+            if others:
+                notes.append(f"{model}, {coin}: {len(others)} forecasts by {others[0]}")
+    return notes
+
+
+def _fingerprint(files: MarketFiles, settings: BacktestSettings) -> str:
+    digest = hashlib.sha256(f"{__version__} {settings.horizon_hours} {settings.tolerances}".encode())
+    digest.update(f" {settings.n_paths} {settings.seed} {DEFAULT in settings.models}".encode())
+    for coin, history in files.histories.items():
+        digest.update(f" {coin} {history.start_utc_ns}".encode())
+        for values in (history.open, history.high, history.low, history.close):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
