@@ -74,7 +74,7 @@ def test_option_symbols_are_read(tmp_path, symbol, base, strike, right):
     [
         ({"implied_volatility": {}}, "implied_volatility"),
         ({"forwards": {}}, "forward_price"),
-        ({"forwards": {"BTC-260327": 9.03}}, "within 2-fold of the index"),
+        ({"forwards": {"BTC-260327": 9.03}}, "within 10-fold of the index"),
         ({"asset_usd": {"USDC": 1.0}}, "asset_usd.BTC"),
         ({"implied_volatility": {"BTC-27MAR26-80000-P": 60}}, "implied_volatility"),
         ({"marks": {"BTC-27MAR26-80000-P": 2.0}, "implied_volatility": {}}, "mark_price"),

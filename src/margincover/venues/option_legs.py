@@ -18,8 +18,8 @@ from margincover.numeric.arrays import frozen, frozen_index
 from margincover.pricing import black76
 from margincover.venues.legs import years_to_expiry
 
-# No expiry has traded at twice or half the index; a forward beyond is that of another coin or a misplaced point.
-_LARGEST_BASIS = 2.0
+# A forward ten times or a tenth of the index is that of another coin, or its point is misplaced.
+_LARGEST_BASIS = 10.0
 # Marks are printed to four decimals of a coin or to the cent; a formula that is off by more than this share of the
 # underlying does not describe the mark, and the user is told.
 _LARGE_RESIDUAL_FRACTION = 0.001
