@@ -239,5 +239,6 @@ def _unknown(rulebook: Rulebook, symbol: str) -> InputError:
     return InputError(
         f"{rulebook.venue} has no symbol '{symbol}'",
         field="symbol",
-        allowed=f"{hint}{examples}the venue's own symbol or BASE/QUOTE:SETTLE[-YYMMDD], of the products {products}",
+        allowed=f"{hint}{examples}the venue's own symbol or BASE/QUOTE:SETTLE[-YYMMDD[-STRIKE-C]], "
+        f"of the products {products}",
     )
