@@ -142,3 +142,23 @@ class MarketState:
             if key in self.forwards:
                 return self.forwards[key]
         return None
+
+    def index(self, base: str, quote: str = "USD") -> float:
+        """Return the index of a coin in a quote asset at ``as_of``, from the USD prices.
+
+        Raises
+        ------
+        InputError
+            If there is no USD price of the coin, or of a quote other than USD.
+        """
+        prices = []
+        for asset in (base, quote):
+            price = 1.0 if asset == "USD" else self.asset_usd.get(asset)
+            if price is None:
+                raise InputError(
+                    f"no USD price for {asset}",
+                    field=f"market.asset_usd.{asset}",
+                    allowed="the index price > 0: margins are measured from it",
+                )
+            prices.append(price)
+        return prices[0] / prices[1]

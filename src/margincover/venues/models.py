@@ -80,18 +80,10 @@ class ModelRequest:
         InputError
             If the market states no USD price of the coin, or of a quote other than USD.
         """
-        prices = []
-        for asset in (base, quote):
-            price = 1.0 if asset == "USD" else self.market.asset_usd.get(asset)
-            if price is None:
-                raise InputError(
-                    f"no USD price for {asset}",
-                    account=self.account.id,
-                    field=f"market.asset_usd.{asset}",
-                    allowed="the index price > 0: the margin of this mode is measured from it",
-                )
-            prices.append(price)
-        return prices[0] / prices[1]
+        try:
+            return self.market.index(base, quote)
+        except InputError as error:
+            raise error.located(account=self.account.id) from error
 
     def edition(self, mode: str, underlying: str) -> ParameterEdition:
         """Return the parameter edition of the pool's venue in force.

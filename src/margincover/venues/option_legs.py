@@ -53,7 +53,7 @@ def build_option(book: Book, account: Account, position: Position) -> OptionLeg:
     instrument = book.instruments[(account.venue, position.symbol)]
     assert instrument.expiry is not None, "Invariant: an option has an expiry"
     forward = _forward(book, position, instrument)
-    index = index_in_quote(book, instrument.base, instrument.quote)
+    index = book.market.index(instrument.base, instrument.quote)
     _require_near(position.symbol, forward, index)
     years = years_to_expiry(instrument, book.as_of)
     stated = _stated_volatility(book, position, instrument)
@@ -108,28 +108,6 @@ def option_table(legs: Sequence[OptionLeg], factors: Sequence[str], assets: Sequ
         entry=frozen([leg.position.entry_price for leg in legs], name="entry", ndim=1),
         **columns,
     )
-
-
-def index_in_quote(book: Book, base: str, quote: str) -> float:
-    """Return the index of a coin in a quote asset, from the book's USD prices.
-
-    Raises
-    ------
-    InputError
-        If the market states no USD price of the coin, or of a quote other than USD.
-    """
-    prices = []
-    for asset in (base, quote):
-        price = 1.0 if asset == "USD" else book.market.asset_usd.get(asset)
-        if price is None:
-            raise InputError(
-                f"no USD price for {asset}",
-                source=book.source,
-                field=f"market.asset_usd.{asset}",
-                allowed="the index price > 0: margins of options are measured from it",
-            )
-        prices.append(price)
-    return prices[0] / prices[1]
 
 
 def _forward(book: Book, position: Position, instrument: Instrument) -> float:
