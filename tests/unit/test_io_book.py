@@ -254,7 +254,7 @@ BROKEN = [
     ("tiers/binanc", {"X": [[0, 1, 0.1]]}, "book.json: tiers.binanc: was 'binanc'; allowed: a venue of an account"),
     ("reserves/0/amount", -1, "book.json: reserves[0].amount: was -1"),
     ("reserves/0/time_to_cash_p99", "1h", "book.json: reserves[0].time_to_cash_p99: was below the median"),
-    ("reserves/0/id", "line", "book.json: reserves/credit_lines.line: the id stood 2 times"),
+    ("reserves/0/id", "line", "book.json: resources.line: the id stood 2 times"),
     ("credit_lines/0/drawn", 6e5, "book.json: credit_lines[0].drawn: was 600000; allowed: at most the limit"),
     ("credit_lines/0/annual_rate", 8, "book.json: credit_lines[0].annual_rate: was 8"),
     (

@@ -11,17 +11,15 @@ from pydantic import ValidationError
 from margincover.errors import InputError
 from margincover.io.book_accounts import BuiltAccount, ReferencedFiles, build_account, placed
 from margincover.io.book_problems import from_validation, joined
+from margincover.io.book_resources import build_resources
 from margincover.io.book_schema import BookTable
 from margincover.io.text import decode_text, parse_json, parse_toml, read_bytes
 from margincover.model.book import (
     BookInput,
-    CreditLine,
     InstrumentOverride,
     Proxy,
-    Reserve,
     TierOverride,
     Tolerance,
-    TransferTime,
 )
 from margincover.model.market import MarketState
 from margincover.units import format_utc
@@ -90,7 +88,7 @@ def parse_book(data: object, *, source: str, base_dir: Path | None = None, sha25
     accounts = _accounts(table, files, source, problems)
     market = _market(table, accounts, source, problems)
     tolerance = _tolerance(table, source, problems)
-    _check_resources(table, source, problems)
+    resources = build_resources(table, source, problems)
     overrides = _instruments(table, source, problems), _tiers(table, source, problems)
     if problems or market is None or tolerance is None:
         raise joined(problems)
@@ -110,9 +108,14 @@ def parse_book(data: object, *, source: str, base_dir: Path | None = None, sha25
         tolerance=tolerance,
         instrument_overrides=overrides[0],
         tier_overrides=overrides[1],
-        reserves=_reserves(table),
-        credit_lines=_credit_lines(table),
-        transfer_times=_transfer_times(table),
+        reserves=resources.reserves,
+        credit_lines=resources.credit_lines,
+        transfer_times=resources.transfer_times,
+        in_transit=resources.in_transit,
+        loans=resources.loans,
+        obligations=resources.obligations,
+        sale_markets=resources.sale_markets,
+        buffers=resources.buffers,
         proxies={name: Proxy(factor=row.factor, multiple=row.multiple) for name, row in table.proxies.items()},
         **ages,
         max_rules_age_days=days,
@@ -192,35 +195,6 @@ def _tolerance(table: BookTable, source: str, problems: list[InputError]) -> Tol
         return None
 
 
-def _check_resources(table: BookTable, source: str, problems: list[InputError]) -> None:
-    def refuse(field: str, found: str, allowed: str) -> None:
-        problems.append(InputError(found, source=source, field=field, allowed=allowed))
-
-    places = [row.id for row in table.accounts] + [row.id for row in table.reserves]
-    ids = places + [row.id for row in table.credit_lines]
-    for name in dict.fromkeys([row.id for row in table.reserves] + [row.id for row in table.credit_lines]):
-        if ids.count(name) > 1:
-            refuse(f"reserves/credit_lines.{name}", f"the id stood {ids.count(name)} times", "unique ids in the book")
-    for number, reserve in enumerate(table.reserves):
-        if reserve.time_to_cash_p99 < reserve.time_to_cash_p50:
-            refuse(f"reserves[{number}].time_to_cash_p99", "was below the median", "at least time_to_cash_p50")
-    for number, line in enumerate(table.credit_lines):
-        if line.drawn > line.limit:
-            refuse(f"credit_lines[{number}].drawn", f"was {line.drawn:g}", f"at most the limit {line.limit:g}")
-    for number, way in enumerate(table.transfer_times):
-        for end in ("origin", "destination"):
-            name = getattr(way, end)
-            if name not in places:
-                refuse(f"transfer_times[{number}].{end}", f"was '{name}'", f"a known place: {', '.join(places)}")
-        if way.origin == way.destination:
-            refuse(f"transfer_times[{number}].destination", f"was '{way.destination}', the origin", "another place")
-        if way.p99 < way.p50:
-            refuse(f"transfer_times[{number}].p99", "was below the median", "at least p50")
-    for name, proxy in table.proxies.items():
-        if proxy.factor == name:
-            refuse(f"proxies.{name}.factor", f"was '{name}' itself", "another factor")
-
-
 def _known_venue(table: BookTable, venue: str, source: str, field: str) -> list[InputError]:
     # Facts of a venue that no account uses would be ignored; most often the name is misspelt.
     venues = sorted({row.id.partition(":")[0] for row in table.accounts})
@@ -271,44 +245,3 @@ def _tiers(table: BookTable, source: str, problems: list[InputError]) -> tuple[T
             observed = format_utc(table.market.observed_at)
             found.append(TierOverride(venue=venue, symbol=symbol, rows=tuple(complete), observed=observed))
     return tuple(found)
-
-
-def _reserves(table: BookTable) -> tuple[Reserve, ...]:
-    return tuple(
-        Reserve(
-            id=row.id,
-            asset=row.asset,
-            amount_native=row.amount,
-            time_to_cash_p50_s=row.time_to_cash_p50,
-            time_to_cash_p99_s=row.time_to_cash_p99,
-        )
-        for row in table.reserves
-    )
-
-
-def _credit_lines(table: BookTable) -> tuple[CreditLine, ...]:
-    return tuple(
-        CreditLine(
-            id=row.id,
-            asset=row.asset,
-            limit_native=row.limit,
-            drawn_native=row.drawn,
-            annual_rate_fraction=row.annual_rate,
-            time_to_cash_s=row.time_to_cash,
-        )
-        for row in table.credit_lines
-    )
-
-
-def _transfer_times(table: BookTable) -> tuple[TransferTime, ...]:
-    return tuple(
-        TransferTime(
-            origin=row.origin,
-            destination=row.destination,
-            asset=row.asset,
-            p50_s=row.p50,
-            p99_s=row.p99,
-            fee_native=row.fee,
-        )
-        for row in table.transfer_times
-    )

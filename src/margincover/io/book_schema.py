@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from margincover.io.book_types import (
     Duration,
@@ -15,20 +15,25 @@ from margincover.io.book_types import (
     NonNegative,
     Number,
     Positive,
+    StrictTable,
     Text,
     Version,
     Whole,
     listed,
 )
+from margincover.io.resource_schema import (
+    BufferTable,
+    CreditLineTable,
+    LoanTable,
+    ObligationTable,
+    ReserveTable,
+    SaleMarketTable,
+    TransferInTransitTable,
+    TransferTimeTable,
+)
 
 
-class _Table(BaseModel):
-    """Base: unknown fields are errors, no silent conversion."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class PositionReportTable(_Table):
+class PositionReportTable(StrictTable):
     """What the venue itself says of the position."""
 
     maintenance: NonNegative | None = Field(None, description="Maintenance margin, in the settle asset.")
@@ -37,7 +42,7 @@ class PositionReportTable(_Table):
     liquidation_price: Positive | None = Field(None, description="Liquidation price that the venue shows.")
 
 
-class PositionTable(_Table):
+class PositionTable(StrictTable):
     """One open position. Give ``contracts`` (signed) or ``side`` and ``size``."""
 
     symbol: Text = Field(description="Symbol of the venue (BTCUSDT) or of ccxt (BTC/USDT:USDT).")
@@ -73,7 +78,7 @@ class PositionTable(_Table):
     reported: PositionReportTable | None = Field(None, description="What the venue itself says of the position.")
 
 
-class BalanceTable(_Table):
+class BalanceTable(StrictTable):
     """Holdings of one asset, without what is assigned to isolated positions and before unrealised profit."""
 
     asset: Text = Field(description="Asset, for example USDT.")
@@ -84,7 +89,7 @@ class BalanceTable(_Table):
     observed_at: Instant | None = Field(None, description="When the balance was seen; as_of when left out.")
 
 
-class OpenOrderTable(_Table):
+class OpenOrderTable(StrictTable):
     """One resting limit order."""
 
     symbol: Text = Field(description="Symbol as in positions.")
@@ -93,7 +98,7 @@ class OpenOrderTable(_Table):
     price: Positive = Field(description="Limit price.")
 
 
-class AccountReportTable(_Table):
+class AccountReportTable(StrictTable):
     """What the venue itself says of the cross pool of the account."""
 
     asset: Text = Field(description="Asset of the amounts; USD where the venue values the account in dollars.")
@@ -107,7 +112,7 @@ class AccountReportTable(_Table):
     )
 
 
-class ResponsesTable(_Table):
+class ResponsesTable(StrictTable):
     """Raw responses of the exchange, file names relative to the book; several files where the venue has pages."""
 
     positions: FileNames = Field(default_factory=list, description="Open positions of the account.")
@@ -115,7 +120,7 @@ class ResponsesTable(_Table):
     balance: FileNames = Field(default_factory=list, description="Balances of the account.")
 
 
-class AccountTable(_Table):
+class AccountTable(StrictTable):
     """One account: the smallest unit that a venue keeps apart."""
 
     id: Text = Field(description="venue:name, for example binance:main.")
@@ -137,7 +142,7 @@ class AccountTable(_Table):
     responses: ResponsesTable | None = Field(None, description="Raw responses of the exchange to read.")
 
 
-class MarketTable(_Table):
+class MarketTable(StrictTable):
     """Market levels at one instant."""
 
     observed_at: Instant = Field(description="When the levels were seen; not after as_of.")
@@ -166,7 +171,7 @@ class MarketTable(_Table):
     )
 
 
-class InstrumentTable(_Table):
+class InstrumentTable(StrictTable):
     """Contract facts that override those of the rulebook."""
 
     venue: Text = Field(description="Venue of the symbol.")
@@ -182,7 +187,7 @@ class InstrumentTable(_Table):
     )
 
 
-class ToleranceTable(_Table):
+class ToleranceTable(StrictTable):
     """What the desk accepts."""
 
     probability: Annotated[float, Limits(least=1e-6, most=0.5)] = Field(
@@ -192,7 +197,7 @@ class ToleranceTable(_Table):
     measure: Literal["rces", "rc"] = Field("rces", description="Sizing figure: expected shortfall or quantile.")
 
 
-class SettingsTable(_Table):
+class SettingsTable(StrictTable):
     """How old inputs may be."""
 
     max_market_age: Duration = Field(3_600, description="Oldest market levels accepted at as_of.")
@@ -200,39 +205,7 @@ class SettingsTable(_Table):
     max_rules_age_days: Whole = Field(180, description="Age in days from which a packaged rule table warns.")
 
 
-class ReserveTable(_Table):
-    """Cash or coins outside the margin accounts."""
-
-    id: Text = Field(description="Name of the place, unique in the book.")
-    asset: Text = Field(description="Asset held.")
-    amount: NonNegative = Field(description="Amount in units of the asset.")
-    time_to_cash_p50: Duration = Field(description="Delay until usable, median.")
-    time_to_cash_p99: Duration = Field(description="Delay until usable, 99 % quantile, not below the median.")
-
-
-class CreditLineTable(_Table):
-    """Money that may be drawn."""
-
-    id: Text = Field(description="Name of the line, unique in the book.")
-    asset: Text = Field(description="Asset that is lent.")
-    limit: NonNegative = Field(description="Largest amount that may be owed.")
-    drawn: NonNegative = Field(0.0, description="Amount owed now, at most the limit.")
-    annual_rate: Fraction = Field(description="Yearly interest as a fraction (0.08 is 8 %).")
-    time_to_cash: Duration = Field(description="Delay until a drawn amount is usable.")
-
-
-class TransferTimeTable(_Table):
-    """How long an asset takes from one place to another."""
-
-    origin: Text = Field(description="Account id or reserve id.")
-    destination: Text = Field(description="Account id or reserve id.")
-    asset: Text = Field(description="Asset sent.")
-    p50: Duration = Field(description="Duration, median.")
-    p99: Duration = Field(description="Duration, 99 % quantile, not below the median.")
-    fee: NonNegative = Field(0.0, description="Fee in units of the asset.")
-
-
-class ProxyTable(_Table):
+class ProxyTable(StrictTable):
     """Stand-in for a factor without history."""
 
     factor: Text = Field(description="Factor whose moves are used.")
@@ -242,7 +215,7 @@ class ProxyTable(_Table):
 TierRow = Annotated[list[Number | None], Field(min_length=3, max_length=5)]
 
 
-class BookTable(_Table):
+class BookTable(StrictTable):
     """A book: accounts, market, resources and tolerance at one instant."""
 
     schema_version: Version = Field(description="Version of this format; 1.")
@@ -260,4 +233,13 @@ class BookTable(_Table):
     reserves: list[ReserveTable] = Field(default_factory=list, description="Cash or coins outside the accounts.")
     credit_lines: list[CreditLineTable] = Field(default_factory=list, description="Money that may be drawn.")
     transfer_times: list[TransferTimeTable] = Field(default_factory=list, description="Times between places.")
+    in_transit: list[TransferInTransitTable] = Field(default_factory=list, description="Money on its way.")
+    loans: list[LoanTable] = Field(default_factory=list, description="Borrowed money with collateral.")
+    obligations: list[ObligationTable] = Field(default_factory=list, description="Money that falls due.")
+    sale_markets: dict[Text, SaleMarketTable] = Field(
+        default_factory=dict, description="By asset: how much of it can be sold."
+    )
+    buffers: dict[Text, BufferTable] = Field(
+        default_factory=dict, description="By account id: levels of capital above maintenance."
+    )
     proxies: dict[Text, ProxyTable] = Field(default_factory=dict, description="Stand-ins by factor.")

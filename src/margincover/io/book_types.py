@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from margincover.errors import InputError
 from margincover.units import parse_duration_s, parse_utc
+
+
+class StrictTable(BaseModel):
+    """Base of the tables of a book: unknown fields are errors, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def refusal(value: object, allowed: str) -> PydanticCustomError:

@@ -11,6 +11,16 @@ from margincover.model.account import Account
 from margincover.model.announcement import FutureRules
 from margincover.model.instrument import Instrument
 from margincover.model.market import MarketState
+from margincover.model.resources import (
+    BufferPolicy,
+    CreditLine,
+    Loan,
+    Obligation,
+    Reserve,
+    SaleMarket,
+    TransferInTransit,
+    TransferTime,
+)
 from margincover.model.rules import Rulebook, TierTable
 
 
@@ -31,41 +41,6 @@ class Tolerance:
             raise InputError(f"was {self.horizon_s} s", field="horizon", allowed="1 h to 30 d")
         if self.measure not in ("rces", "rc"):
             raise InputError(f"was '{self.measure}'", field="measure", allowed="rces or rc")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reserve:
-    """Cash or coins outside the margin accounts that may be sent when needed."""
-
-    id: str
-    asset: str
-    amount_native: float
-    time_to_cash_p50_s: int
-    time_to_cash_p99_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreditLine:
-    """Money that may be drawn."""
-
-    id: str
-    asset: str
-    limit_native: float
-    drawn_native: float
-    annual_rate_fraction: float
-    time_to_cash_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferTime:
-    """How long an asset takes from one place to another."""
-
-    origin: str
-    destination: str
-    asset: str
-    p50_s: int
-    p99_s: int
-    fee_native: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +67,8 @@ class Book:
     tier_overrides : mapping instrument id -> TierTable
         Live tables that the book carries; they win over the packaged ones.
     tolerance : Tolerance
-    reserves, credit_lines, transfer_times
-        Stored for liquidity and allocation.
+    reserves, credit_lines, transfer_times, in_transit, loans, obligations, sale_markets, buffers
+        Resources and obligations outside the pools; see ``model.resources``.
     proxies : mapping factor -> Proxy
     max_market_age_s : float
         Oldest market levels accepted.
@@ -111,6 +86,11 @@ class Book:
     reserves: tuple[Reserve, ...] = ()
     credit_lines: tuple[CreditLine, ...] = ()
     transfer_times: tuple[TransferTime, ...] = ()
+    in_transit: tuple[TransferInTransit, ...] = ()
+    loans: tuple[Loan, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
+    sale_markets: Mapping[str, SaleMarket] = field(default_factory=dict)
+    buffers: tuple[BufferPolicy, ...] = ()
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     max_market_age_s: float = 3_600.0
     max_history_age_s: float = 7 * 86_400.0
@@ -170,6 +150,11 @@ class BookInput:
     reserves: tuple[Reserve, ...] = ()
     credit_lines: tuple[CreditLine, ...] = ()
     transfer_times: tuple[TransferTime, ...] = ()
+    in_transit: tuple[TransferInTransit, ...] = ()
+    loans: tuple[Loan, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
+    sale_markets: Mapping[str, SaleMarket] = field(default_factory=dict)
+    buffers: tuple[BufferPolicy, ...] = ()
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     max_market_age_s: float = 3_600.0
     max_history_age_s: float = 7 * 86_400.0
