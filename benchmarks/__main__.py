@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("startup.py", "engine_vs_numpy.py", "static_margin.py", "generators.py", "memory_growth.py")
+SCRIPTS = ("startup.py", "engine_vs_numpy.py", "static_margin.py", "generators.py", "filtered.py", "memory_growth.py")
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,20 @@ import pytest
 from margincover.errors import InputError
 from margincover.model.book import Proxy
 from margincover.model.scenario import ScenarioGenerator
+from margincover.scenarios.age_weighted import AgeWeightedBootstrap
 from margincover.scenarios.brownian import GeometricBrownian
 from margincover.scenarios.calibration import load_packaged
+from margincover.scenarios.dcc import DynamicCorrelation
 from margincover.scenarios.filtered import FilteredHistorical
 from margincover.scenarios.historical import BlockBootstrap
+from margincover.scenarios.jump_figures import packaged_jumps
+from margincover.scenarios.jumps import JumpDiffusion
 from margincover.scenarios.montecarlo import StudentTMonteCarlo
+from margincover.scenarios.side_factors import AtVenue, SideFactors
+from margincover.scenarios.side_laws import packaged_side_laws
+from margincover.scenarios.t_copula import TCopula
 from tests.unit.synthetic_bars import history_of_two_clustered_coins
+from tests.unit.synthetic_dcc import history_of_changing_correlation
 
 FACTORS = ("BTC", "ETH")
 FIELDS = ("close_log", "low_log", "high_log", "step_variance")
@@ -44,11 +53,51 @@ def _historical() -> ScenarioGenerator:
     return BlockBootstrap(history=history_of_two_clustered_coins(missing=(700, 701, 1_500)), factors=FACTORS)
 
 
+def _age_weighted() -> ScenarioGenerator:
+    history = history_of_two_clustered_coins(missing=(700, 701, 1_500))
+    return AgeWeightedBootstrap(history=history, factors=FACTORS)
+
+
 def _filtered() -> ScenarioGenerator:
     return FilteredHistorical.fit(history_of_two_clustered_coins(missing=(700, 701, 1_500)), FACTORS)
 
 
-MAKERS = (_brownian, _montecarlo, _montecarlo_with_stand_in, _historical, _filtered)
+def _jumps() -> ScenarioGenerator:
+    return packaged_jumps(FACTORS, calibration=load_packaged())
+
+
+def _t_copula() -> ScenarioGenerator:
+    return TCopula.fit(history_of_two_clustered_coins(missing=(700, 701, 1_500)), FACTORS)
+
+
+def _dcc() -> ScenarioGenerator:
+    return DynamicCorrelation.fit(history_of_changing_correlation(missing=(700, 701, 1_500)), FACTORS)
+
+
+def _side_factors() -> ScenarioGenerator:
+    """Return a base with a stable coin whose peg does not break: a break is a loss that no later gain makes up for."""
+    laws = packaged_side_laws()
+    quiet = {
+        name: replace(getattr(laws.stable, name), calm_per_hour=0.0, stress_per_hour=0.0)
+        for name in ("common", "local")
+    }
+    laws = replace(laws, stable=replace(laws.stable, **quiet))
+    marks = [AtVenue(name="BTC", venue="binance")]
+    return SideFactors(base=_brownian(), laws=laws, stables=[AtVenue(name="USDC", venue="bybit")], marks=marks)
+
+
+MAKERS = (
+    _brownian,
+    _montecarlo,
+    _montecarlo_with_stand_in,
+    _historical,
+    _age_weighted,
+    _filtered,
+    _jumps,
+    _t_copula,
+    _dcc,
+    _side_factors,
+)
 
 
 @pytest.fixture(scope="module", params=MAKERS, ids=lambda maker: maker.__name__.strip("_"))
@@ -112,8 +161,10 @@ def test_mean_step_variance_is_the_variance_of_the_moves(generator: ScenarioGene
     block = generator.block(seed=21, number=0, n_steps=24, n_paths=20_000)
     moves = np.diff(block.close_log, axis=0, prepend=0.0)
     ratio = moves.var(axis=-1).mean(axis=0) / block.step_variance.mean(axis=(0, 2))
+    # jumps are nodes of their own: the variance of a step is that of the diffusion beside them
+    expected = 1.0 / (1.0 - generator.jump_variance_fraction) if isinstance(generator, JumpDiffusion) else 1.0
     # fourth moments of fat-tailed moves are noisy: 480,000 moves give a few per cent
-    assert (np.abs(ratio - 1.0) < 0.12).all()
+    assert (np.abs(ratio / expected - 1.0) < 0.12).all()
 
 
 def test_zero_steps_give_empty_arrays(generator: ScenarioGenerator) -> None:

@@ -61,6 +61,12 @@ def test_a_stopped_run_goes_on_and_ends_the_same(folder, outcome, capsys):
     assert json.loads(capsys.readouterr().out) == data
 
 
+def test_threads_do_not_change_a_figure(folder, outcome, capsys):
+    _, data, _ = outcome
+    assert main([*BASIC, str(folder), "--threads", "3"]) == 0
+    assert json.loads(capsys.readouterr().out) == data
+
+
 def test_a_state_of_another_run_is_refused(folder, outcome, capsys):
     _, _, out = outcome
     code = main(["backtest", "--history", str(folder), "--paths", "2000", "--resume", str(out / "state.npz")])

@@ -52,7 +52,7 @@ def test_an_option_account_is_scaled_along_the_paths_of_its_own_rule(tmp_path, c
     result = json.loads(output.out)
     assert code in (0, 2)
     assert result["sides"][0]["largest_at"]["bound"] == "found"
-    assert any("implied volatility of its own" in text for text in result["not_modelled"])
+    assert any("one law moves the implied volatility of every coin" in text for text in result["not_modelled"])
 
 
 def test_a_history_replaces_the_packaged_market(tmp_path, capsys):

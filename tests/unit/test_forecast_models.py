@@ -14,7 +14,8 @@ from margincover.scenarios.forecast.filtered import FilteredForecast
 from margincover.scenarios.forecast.models import answered, coin_models
 from margincover.scenarios.forecast.normal import NormalForecast
 from margincover.scenarios.forecast.pooled import PooledForecast
-from margincover.scenarios.forecast.pooled_correction import MAX_RISE, Series, corrected
+from margincover.scenarios.forecast.pooled_correction import ECHO, ECHO_OF_COMMON, MAX_RISE, STEP, Series, corrected
+from margincover.scenarios.forecast.pooled_features import weekday_shares
 from margincover.scenarios.forecast.required import (
     Forecast,
     Side,
@@ -275,3 +276,41 @@ def test_forecasts_hold_no_nan():
 def test_tolerances_fall():
     with pytest.raises(InputError, match="tolerances"):
         Tolerances(values=(0.01, 0.05))
+
+
+@pytest.mark.parametrize(("tail", "echo"), [(0.05, ECHO_OF_COMMON), (0.01, ECHO)])
+def test_an_exceedance_echoes_for_some_days_and_fades(tail, echo):
+    came = np.full(30, -9.0)
+    came[10] = 1.0
+    series = Series(
+        time_utc_ns=np.arange(30) * DAY_NS, is_day=np.ones(30, dtype=bool), log_level=np.zeros(30), log_came=came
+    )
+    found = corrected(series, tail=tail, horizon_ns=DAY_NS, day_ns=DAY_NS)
+    # a step that stays and an echo that fades; the small falls of quiet days before are in both levels
+    assert found[11] - found[10] == pytest.approx(STEP + echo * (1.0 - tail), abs=0.01)
+    assert found[29] - found[10] == pytest.approx(STEP, abs=0.02)
+    assert (np.diff(found[11:]) < 0.0).all()
+
+
+def test_weekday_shares_count_the_hours_ahead():
+    # 2024-01-05 was a Friday: from 18:00 six hours of it and eighteen of Saturday lie ahead
+    friday = np.datetime64("2024-01-05T18:00").astype("M8[ns]").astype(np.int64)
+    found = weekday_shares(np.array([friday]), 24)
+    assert found[0].tolist() == pytest.approx([0, 0, 0, 0, 0.25, 0.75])
+
+
+def test_far_rise_of_volatility_raises_the_forecast_range_of_the_default(table):
+    # twin histories of the same bars, one with its last two days three times as wide
+    wild = np.log(table.copy())
+    start = 7_200 - 48
+    wild[:, start:] = wild[3, start - 1] + 3.0 * (wild[:, start:] - wild[3, start - 1])
+    asked = {"BTC": np.array([7_200])}
+    found = []
+    for bars in (table, np.exp(wild)):
+        market = {"BTC": cut(bars, 7_200), "ALT": cut(clustered_prices(n_bars=7_200, seed=2, level=0.01), 7_200, "ALT")}
+        found.append(
+            PooledForecast()
+            .forecast(market, learned_of(market, asked), asked, horizon_hours=24, base_tolerances=TOLERANCES)["BTC"]
+            .rc[0]
+        )
+    assert (found[1] > 1.1 * found[0]).all()

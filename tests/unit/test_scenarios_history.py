@@ -11,6 +11,7 @@ import pytest
 
 from margincover.errors import InputError
 from margincover.model.scenario import History, ScenarioGenerator
+from margincover.scenarios.age_weighted import AgeWeightedBootstrap
 from margincover.scenarios.bars import joint_bars
 from margincover.scenarios.filtered import BURN_IN_BARS, FilteredHistorical
 from margincover.scenarios.garch_fit import FALLBACK
@@ -20,6 +21,7 @@ from tests.unit.synthetic_bars import START_UTC_NS, history_of_one_constant_coin
 
 MAKERS: dict[str, Callable[[History, list[str]], ScenarioGenerator]] = {
     "historical": lambda history, factors: BlockBootstrap(history=history, factors=factors),
+    "age-weighted": lambda history, factors: AgeWeightedBootstrap(history=history, factors=factors),
     "filtered": lambda history, factors: FilteredHistorical.fit(history, factors),
 }
 
@@ -39,7 +41,10 @@ def test_constant_price_is_an_input_error(make: Callable[..., ScenarioGenerator]
         make(history_of_one_constant_coin(), ["USDX"])
 
 
-@pytest.mark.parametrize(("name", "n_bars", "needed"), [("historical", 150, "180"), ("filtered", 1_400, "1500")])
+@pytest.mark.parametrize(
+    ("name", "n_bars", "needed"),
+    [("historical", 150, "180"), ("age-weighted", 150, "180"), ("filtered", 1_400, "1500")],
+)
 def test_short_history_error_says_how_many_bars_are_needed(name: str, n_bars: int, needed: str) -> None:
     with pytest.raises(InputError, match=rf"{n_bars - 1} joint bars of BTC, ETH; allowed: at least {needed}"):
         MAKERS[name](history_of_two_clustered_coins(n_bars=n_bars), ["BTC", "ETH"])
@@ -152,7 +157,8 @@ def test_filtered_with_a_short_window_says_that_it_fell_back() -> None:
 
 
 def test_filtered_pool_is_standardised_and_leaves_out_burn_in_and_gaps() -> None:
-    generator = FilteredHistorical.fit(history_of_two_clustered_coins(missing=(500,)), ["BTC", "ETH"])
+    history = history_of_two_clustered_coins(missing=(500,))
+    generator = FilteredHistorical.fit(history, ["BTC", "ETH"], tail_share=0.0)
     pool = generator._bars[:, :, 0]
     # a bar that belongs to no drawable block is NaN: the burn-in, and around the gap the bars of no whole block
     assert np.isnan(pool[:, :BURN_IN_BARS]).all()

@@ -107,22 +107,36 @@ def test_mixture_paths_equal_their_twin() -> None:
         assert found == pytest.approx(expected, rel=1e-12)
 
 
-def test_bar_paths_equal_their_twin_with_limits_at_work() -> None:
+def test_bar_paths_equal_their_twin_with_limits_and_tails_at_work() -> None:
     rng = np.random.default_rng(5)
     close = 2 * rng.standard_normal((2, 100))
-    bars = np.stack((close, close - rng.random((2, 100)), close + rng.random((2, 100)), rng.random((2, 100))), axis=-1)
-    index = rng.integers(0, 100, (40, 30))
+    rows = np.zeros((2, 100, 4), dtype=np.float32)
+    rows[:, :, :3] = np.stack((close, close - rng.random((2, 100)), close + rng.random((2, 100))), axis=-1)
+    rows[:, :, 1] = np.minimum(rows[:, :, 1], -0.01)
+    rows[:, :, 2] = np.maximum(rows[:, :, 2], 0.01)
+    # every third bar lies in a cell: linear on both sides, the tail itself below, the tail itself above
+    rows[:, ::3, 3] = rng.integers(1, 4, (2, 34))
+    cells = np.tile(
+        [[1.0, 0.0, 1.0, 0.0], [1.3, -0.2, 1.1, -0.1], [-0.5, 0.0, 1.0, 0.0], [1.0, 0.0, -0.4, 0.6]], (2, 1, 1)
+    )
+    tails = np.array([[[2.0, 0.5, 0.3], [2.1, 0.4, 0.0]], [[1.9, 0.6, -0.1], [2.0, 0.5, 0.6]]])
+    draws = rng.integers(0, 100, (40, 30)).astype(np.int32), 1.0 - rng.random((40, 30))
     season = 0.5 + rng.random((40, 2))
     convexity = 0.5 + 0.1 * rng.random((2, recursions.CONVEXITY_NODES))
     shift = 0.01 * rng.random((40, 2))
+    garch = np.column_stack((GARCH, [0.4, 0.3]))
     results = [
-        module.gjr_bar_paths(bars, index, season, GARCH, convexity, shift)
+        module.gjr_bar_paths(rows, (cells, tails), draws, season, garch, convexity, shift)
         for module in (recursions, recursions_reference)
     ]
     for found, expected in zip(*results, strict=True):
         assert found == pytest.approx(expected, rel=1e-10, abs=1e-14)
     moves = np.diff(results[0][0], axis=0, prepend=0.0)
     assert np.abs(moves).max() > 0.08  # the limit of 8 % was reached, or the test would not see it
+    without = rows.copy()
+    without[:, :, 3] = 0.0
+    as_seen = recursions.gjr_bar_paths(without, (cells, tails), draws, season, garch, convexity, shift)
+    assert not np.array_equal(as_seen[0], results[0][0])
 
 
 def test_capped_second_moment_against_numerical_integration() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from margincover.app.crisis_windows import CrisisWindows, crisis_windows
 from margincover.coverage.backtest_scores import (
     MIN_WINDOWS,
     ModelScore,
@@ -24,7 +27,8 @@ from margincover.io.market_files import MarketFiles
 from margincover.scenarios.forecast.coin_bars import HOUR_NS, CoinBars
 from margincover.scenarios.forecast.fallback import range_volatility
 from margincover.scenarios.forecast.models import DEFAULT, REFERENCE, ForecastModel, answered, coin_models
-from margincover.scenarios.forecast.pooled import ANCHOR_TAIL, SHAPE_TAIL, PooledForecast
+from margincover.scenarios.forecast.pooled import PooledForecast
+from margincover.scenarios.forecast.pooled_panel import ANCHOR_TAIL, SHAPE_TAIL
 from margincover.scenarios.forecast.required import Forecast, Side, Tolerances
 from margincover.scenarios.forecast.stress_floor import StoredForecast, StressFloorForecast
 from margincover.scenarios.forecast.windows import DAY_HOURS, realised_maxima
@@ -83,7 +87,8 @@ class BacktestResult:
     """All that a report needs.
 
     ``series[tolerance][model][series_id]`` and ``models[tolerance]`` hold the scores; ``forecasts[model][coin]`` what
-    was forecast in the windows of ``judged``.
+    was forecast in the windows of ``judged``. ``crises[coin]`` are the windows of crisis days, those from 00:00 UTC and
+    those from the hour before the slide, ``crisis_forecasts[model][coin]`` what default and reference forecast there.
     """
 
     settings: BacktestSettings
@@ -92,6 +97,8 @@ class BacktestResult:
     series: Mapping[float, Mapping[str, Mapping[str, SeriesScore]]]
     models: Mapping[float, list[ModelScore]]
     notes: tuple[str, ...]
+    crises: Mapping[str, CrisisWindows]
+    crisis_forecasts: Mapping[str, Mapping[str, Forecast]]
 
 
 def market_of(files: MarketFiles) -> dict[str, CoinBars]:
@@ -100,7 +107,12 @@ def market_of(files: MarketFiles) -> dict[str, CoinBars]:
 
 
 def backtest(
-    files: MarketFiles, settings: BacktestSettings, *, resume: Path | None = None, progress: Progress | None = None
+    files: MarketFiles,
+    settings: BacktestSettings,
+    *,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+    threads: int = 1,
 ) -> BacktestResult:
     """Walk all models forward over all coins and score them.
 
@@ -112,6 +124,8 @@ def backtest(
         State file: written after every unit of work, read when it exists.
     progress : callable or None
         Called with (what, done, total).
+    threads : int
+        Coins walked at the same time; the figures are the same for any number.
 
     Raises
     ------
@@ -123,24 +137,53 @@ def backtest(
             f"was {settings.horizon_hours} h", field="--horizon", allowed="whole days: the windows start at 00:00 UTC"
         )
     market = market_of(files)
-    windows = {coin: judged_windows(bars, settings.horizon_hours) for coin, bars in market.items()}
+    judged, refused = _judged(market, settings.horizon_hours)
+    state = BacktestState(resume, fingerprint=_fingerprint(files, settings))
+    crises = {
+        found.coin: crisis_windows(market[found.coin], found.start_utc_ns, settings.horizon_hours) for found in judged
+    }
+    asked = {found.coin: np.union1d(found.count, crises[found.coin].count) for found in judged}
+    every = run_models(market, asked, settings, state=state, progress=progress, threads=threads)
+    daily = {found.coin: found.count for found in judged}
+    forecasts = _parts(every, asked, daily)
+    known = {name: by_coin for name, by_coin in every.items() if name in (DEFAULT, REFERENCE)}
+    series, models = _scores(judged, forecasts, settings)
+    return BacktestResult(
+        settings=settings,
+        judged=judged,
+        forecasts=forecasts,
+        series=series,
+        models=models,
+        notes=(*files.issues, *refused, *_replacements(forecasts)),
+        crises=crises,
+        crisis_forecasts=_parts(known, asked, {coin: found.count for coin, found in crises.items()}),
+    )
+
+
+def _judged(market: Mapping[str, CoinBars], horizon_hours: int) -> tuple[tuple[JudgedCoin, ...], list[str]]:
+    """Coins with windows enough, and why others are not judged."""
+    windows = {coin: judged_windows(bars, horizon_hours) for coin, bars in market.items()}
     refused = {coin: reason for coin, found in windows.items() if (reason := _why_not_judged(found))}
     judged = tuple(found for coin, found in windows.items() if coin not in refused)
-    notes = [*files.issues, *refused.values()]
     if not judged:
         raise InputError(
             "; ".join(refused.values()),
             field="--history",
             allowed=f"a coin with 300 days and {MIN_WINDOWS} windows",
         )
-    state = BacktestState(resume, fingerprint=_fingerprint(files, settings))
-    asked = {found.coin: found.count for found in judged}
-    forecasts = run_models(market, asked, settings, state=state, progress=progress)
-    notes += _replacements(forecasts)
-    series, models = _scores(judged, forecasts, settings)
-    return BacktestResult(
-        settings=settings, judged=judged, forecasts=forecasts, series=series, models=models, notes=tuple(notes)
-    )
+    return judged, list(refused.values())
+
+
+def _parts(
+    every: Mapping[str, Mapping[str, Forecast]],
+    asked: Mapping[str, NDArray[np.int64]],
+    wanted: Mapping[str, NDArray[np.int64]],
+) -> dict[str, dict[str, Forecast]]:
+    """Forecasts [model][coin] at the counts ``wanted`` of those made at ``asked``."""
+    return {
+        name: {coin: at_counts(found, asked[coin], wanted[coin]) for coin, found in by_coin.items()}
+        for name, by_coin in every.items()
+    }
 
 
 def judged_windows(bars: CoinBars, horizon_hours: int) -> JudgedCoin:
@@ -167,6 +210,7 @@ def run_models(
     *,
     state: BacktestState,
     progress: Progress | None = None,
+    threads: int = 1,
 ) -> dict[str, dict[str, Forecast]]:
     """Return forecasts [model][coin] for the instants at which ``asked`` bars had closed.
 
@@ -179,34 +223,49 @@ def run_models(
     # first, as the add-on and the default build on it
     wanted = [REFERENCE, *(name for name in settings.models if name not in (DEFAULT, REFERENCE))]
     pooled = PooledForecast() if DEFAULT in settings.models else None
-    tolerances = Tolerances(values=tuple(sorted({*settings.tolerances.values, ANCHOR_TAIL, SHAPE_TAIL}, reverse=True)))
-    kept = [tolerances.values.index(value) for value in settings.tolerances.values]
+    tolerances, kept = _with_anchors(settings.tolerances)
     found: dict[str, dict[str, Forecast]] = {name: {} for name in wanted}
     learned: dict[str, tuple[NDArray[np.int64], Forecast]] = {}
-    for done, (name, coin) in enumerate([(name, coin) for name in wanted for coin in market], start=1):
+
+    def walk(name: str, coin: str) -> tuple[NDArray[np.int64], Forecast | None]:
         count = asked.get(coin, np.empty(0, dtype=np.int64))
         # the add-on is put on what the reference has forecast for the same instants
         if name == REFERENCE and pooled is not None:
-            everything = np.union1d(count, pooled.training_counts(market[coin]))
-        else:
-            everything = count
-        if everything.size:
-            model = _on_stored_base(models[name], learned.get(coin))
-            forecast = _stored_or_made(state, f"{name}/{coin}", model, market[coin], everything, settings, tolerances)
-            if name == REFERENCE:
-                learned[coin] = (everything, forecast)
-            if count.size:
-                found[name][coin] = _taken(forecast, np.searchsorted(everything, count), kept)
-        if progress is not None:
-            progress(f"{name} {coin}", done, len(wanted) * len(market))
+            count = np.union1d(count, pooled.training_counts(market[coin]))
+        if not count.size:
+            return count, None
+        model = _on_stored_base(models[name], learned.get(coin))
+        return count, _stored_or_made(state, f"{name}/{coin}", model, market[coin], count, settings, tolerances)
+
+    done = 0
+    with ThreadPoolExecutor(max_workers=threads) as executor:
+        # one model after the other, as the add-on reads what the reference has found
+        for name in wanted:
+            for coin, (count, forecast) in zip(market, executor.map(partial(walk, name), market), strict=True):
+                done += 1
+                if progress is not None:
+                    progress(f"{name} {coin}", done, len(wanted) * len(market))
+                if forecast is None:
+                    continue
+                # here and not in the worker: one thread alone writes the file
+                _keep(state, f"{name}/{coin}", forecast)
+                if name == REFERENCE:
+                    learned[coin] = (count, forecast)
+                if coin in asked and asked[coin].size:
+                    found[name][coin] = _taken(forecast, np.searchsorted(count, asked[coin]), kept)
     if pooled is not None:
         adjusted = pooled.forecast(
             market, learned, asked, horizon_hours=settings.horizon_hours, base_tolerances=tolerances
         )
-        found[DEFAULT] = {
-            coin: _taken(forecast, np.arange(len(forecast.method)), kept) for coin, forecast in adjusted.items()
-        }
+        everywhere = {coin: np.arange(len(forecast.method)) for coin, forecast in adjusted.items()}
+        found[DEFAULT] = {coin: _taken(forecast, everywhere[coin], kept) for coin, forecast in adjusted.items()}
     return found
+
+
+def _with_anchors(asked: Tolerances) -> tuple[Tolerances, list[int]]:
+    """Tolerances that the default builds on beside those asked, and the places of those asked."""
+    values = tuple(sorted({*asked.values, ANCHOR_TAIL, SHAPE_TAIL}, reverse=True))
+    return Tolerances(values=values), [values.index(value) for value in asked.values]
 
 
 def _on_stored_base(model: ForecastModel, base: tuple[NDArray[np.int64], Forecast] | None) -> ForecastModel:
@@ -229,9 +288,17 @@ def _stored_or_made(
     unit = state.get(key)
     if unit is not None:
         return Forecast(rc=unit[0]["rc"], rces=unit[0]["rces"], method=tuple(unit[1]))
-    found = answered(model, bars, count, horizon_hours=settings.horizon_hours, tolerances=tolerances)
-    state.put(key, {"rc": found.rc, "rces": found.rces}, list(found.method))
-    return found
+    return answered(model, bars, count, horizon_hours=settings.horizon_hours, tolerances=tolerances)
+
+
+def _keep(state: BacktestState, key: str, found: Forecast) -> None:
+    if state.get(key) is None:
+        state.put(key, {"rc": found.rc, "rces": found.rces}, list(found.method))
+
+
+def at_counts(forecast: Forecast, counts: NDArray[np.int64], wanted: NDArray[np.int64]) -> Forecast:
+    """Return the forecasts at ``wanted`` of those at ``counts``, rising."""
+    return _taken(forecast, np.searchsorted(counts, wanted), list(range(forecast.rc.shape[2])))
 
 
 def _taken(forecast: Forecast, places: NDArray[np.int64], tolerances: list[int]) -> Forecast:
@@ -297,7 +364,7 @@ def _replacements(forecasts: Mapping[str, Mapping[str, Forecast]]) -> list[str]:
 
 def _fingerprint(files: MarketFiles, settings: BacktestSettings) -> str:
     digest = hashlib.sha256(f"{__version__} {settings.horizon_hours} {settings.tolerances}".encode())
-    digest.update(f" {settings.n_paths} {settings.seed} {DEFAULT in settings.models}".encode())
+    digest.update(f" {settings.n_paths} {settings.seed} {DEFAULT in settings.models} crisis hours".encode())
     for coin, history in files.histories.items():
         digest.update(f" {coin} {history.start_utc_ns}".encode())
         for values in (history.open, history.high, history.low, history.close):

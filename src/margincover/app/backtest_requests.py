@@ -38,6 +38,7 @@ def answer_requests(
     n_paths: int = 10_000,
     seed: int = 1,
     progress: Progress | None = None,
+    threads: int = 1,
 ) -> Answers:
     """Return rc and rces for every request.
 
@@ -47,6 +48,8 @@ def answer_requests(
     requests : RequestsTable
     model : str
         Name of the model asked; where it cannot answer, ``Answers.model`` names who did and why.
+    threads : int
+        Coins computed at the same time; the answers are the same for any number.
 
     Notes
     -----
@@ -67,7 +70,7 @@ def answer_requests(
             n_paths=n_paths,
             seed=seed,
         )
-        _answer_rows(market, requests, rows, settings, answers, progress)
+        _answer_rows(market, requests, rows, settings, answers, (progress, threads))
     return answers
 
 
@@ -77,7 +80,7 @@ def _answer_rows(
     rows: NDArray[np.int64],
     settings: BacktestSettings,
     answers: Answers,
-    progress: Progress | None,
+    running: tuple[Progress | None, int],
 ) -> None:
     """Fill the answers of the rows of one horizon."""
     by_coin: dict[str, list[int]] = {}
@@ -90,7 +93,9 @@ def _answer_rows(
     }
     asked = {coin: np.unique(count) for coin, count in counts.items()}
     state = BacktestState(None, fingerprint="requests")
-    found = run_models(market, asked, settings, state=state, progress=progress)[settings.models[0]]
+    found = run_models(market, asked, settings, state=state, progress=running[0], threads=running[1])[
+        settings.models[0]
+    ]
     for coin, places in by_coin.items():
         if coin in market:
             forecast, where = found[coin], np.searchsorted(asked[coin], counts[coin])

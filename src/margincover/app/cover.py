@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from margincover.app.add_ons import AddOnRun, cover_add_ons
 from margincover.app.announcements import announcement_text, announcements
 from margincover.app.facade import CoverageReport
 from margincover.app.generators import build_generator
+from margincover.app.option_volatility import volatility_notes, volatility_settings, with_volatility
 from margincover.app.provenance import build_provenance, funding_warnings
+from margincover.app.rare import rare_estimates, rare_settings, rare_warnings
+from margincover.app.side_factors import ALL, PRICES, Market, require_factors_setting, with_side_factors
 from margincover.coverage.reconcile import reconcile
 from margincover.coverage.required import measure as measure_coverage
 from margincover.coverage.status import pool_statuses
@@ -20,7 +24,6 @@ from margincover.model.results import PathSummary
 from margincover.model.scenario import History, ScenarioGenerator, ScenarioInfo
 from margincover.paths.engine import MAX_PATHS, PathSettings, simulate
 from margincover.scenarios.calibration import Calibration, load_packaged
-from margincover.scenarios.implied import packaged_spot_volatility
 from margincover.units import format_duration, parse_utc
 from margincover.venues.explain import explain_pool
 from margincover.venues.pools import build_pools
@@ -49,11 +52,21 @@ class CoverSettings:
         Number of joint paths.
     seed : int
     scenarios : str or None
-        ``montecarlo``, ``fhs``, ``bootstrap``; None chooses by whether a history is given.
+        A name of ``app.generators.METHODS``, with settings as ``fhs:tail=0.03``; None chooses by whether a history is
+        given.
     history : path, History or None
     follow_s : int
         How far first passage is followed; at least the horizon.
     threads : int or None
+    vol_rule : str or None
+        ``sticky-strike`` or ``sticky-delta``: how implied volatility follows its coin; None takes sticky-delta.
+    factors : str
+        ``prices``, or ``all`` for perpetual funding, local marks and stable coins along the paths too.
+    rare : bool
+        Small tolerances: RC, RCES and the probabilities at the horizon from a run of their own, by importance sampling
+        where the generator can, else by as many plain paths as the tolerance needs.
+    add_ons : bool
+        Stress weight and full-history floor beside the result, apart from every other figure.
     chunk_blocks : int
         Neither threads nor chunk_blocks changes the result.
     """
@@ -68,6 +81,10 @@ class CoverSettings:
     follow_s: int = LONGEST_S
     threads: int | None = None
     chunk_blocks: int = 4
+    vol_rule: str | None = None
+    factors: str = PRICES
+    add_ons: bool = False
+    rare: bool = False
 
 
 def cover(
@@ -126,22 +143,24 @@ def cover(
         )
     elif chosen.scenarios is not None or chosen.history is not None:
         raise UsageError("a generator with scenarios or history", field="generator", allowed="one of them")
-    paths = simulate(
-        [replace(pool, spot_volatility=packaged_spot_volatility()) if pool.options.count else pool for pool in pools],
-        generator,
-        PathSettings(
-            n_paths=chosen.paths,
-            horizon_s=tolerance.horizon_s,
-            follow_s=max(chosen.follow_s, tolerance.horizon_s),
-            seed=chosen.seed,
-            tolerance=tolerance.probability,
-            threads=chosen.threads,
-            chunk_blocks=chosen.chunk_blocks,
-        ),
-        progress=progress,
+    market = Market(pools=tuple(pools), generator=generator)
+    if require_factors_setting(chosen.factors) == ALL:
+        market = with_side_factors(book, pools, generator)
+    generator = market.generator
+    moving = with_volatility(market.pools, chosen.vol_rule)
+    run = PathSettings(
+        n_paths=chosen.paths,
+        horizon_s=tolerance.horizon_s,
+        follow_s=max(chosen.follow_s, tolerance.horizon_s),
+        seed=chosen.seed,
+        tolerance=tolerance.probability,
+        threads=chosen.threads,
+        chunk_blocks=chosen.chunk_blocks,
     )
+    paths = simulate(moving, generator, run, progress=progress)
+    rare = rare_estimates(moving, generator, tolerance, run, progress=progress) if chosen.rare else None
     result = measure_coverage(
-        pools,
+        market.pools,
         statuses,
         paths,
         tolerance,
@@ -150,19 +169,35 @@ def cover(
             book,
             pools,
             seed=chosen.seed,
-            settings=_settings_text(chosen, tolerance, int(paths.maximum.shape[1])),
+            settings={
+                **_settings_text(chosen, tolerance, int(paths.maximum.shape[1])),
+                **volatility_settings(moving, generator, horizon_s=tolerance.horizon_s, seed=chosen.seed),
+                **rare_settings(rare),
+            },
             scenario=_scenario_text(generator.info),
             warnings=[
                 *funding_warnings(book, calibration.pessimistic_funding_per_hour),
                 *generator.info.warnings,
-                *sample_warnings(tolerance, chosen.paths),
+                *market.warnings,
+                *(sample_warnings(tolerance, chosen.paths) if rare is None else rare_warnings(rare)),
                 *age_warnings(book, generator),
                 *_table_warnings(paths),
                 *(announcement_text(each) for each in announcements(book)),
             ],
-            not_modelled=[*volatility_notes(pools), *generator.info.not_modelled],
+            not_modelled=[*volatility_notes(pools), *generator.info.not_modelled, *market.not_modelled],
+            side_factors=chosen.factors == ALL,
         ),
+        rare=rare,
     )
+    if chosen.add_ons:
+        own = AddOnRun(
+            settings=run,
+            history=chosen.history,
+            vol_rule=chosen.vol_rule,
+            side_factors=chosen.factors == ALL,
+            calibration=calibration,
+        )
+        result = replace(result, add_ons=cover_add_ons(book, pools, result, own, factors=factors))
     return CoverageReport(result=result)
 
 
@@ -206,6 +241,7 @@ def _settings_text(chosen: CoverSettings, tolerance: Tolerance, n_paths: int) ->
         "measure": tolerance.measure,
         "paths": str(n_paths),
         "followed": format_duration(max(chosen.follow_s, tolerance.horizon_s)),
+        **({} if chosen.factors == PRICES else {"factors": chosen.factors}),
     }
 
 
@@ -226,17 +262,7 @@ def sample_warnings(tolerance: Tolerance, paths: int) -> list[str]:
     if expected >= 30:
         return []
     enough = int(100 / tolerance.probability)
-    return [f"only {expected:.0f} paths are expected beyond the tolerance: raise --paths to {enough:,}"]
-
-
-def volatility_notes(pools: Sequence[MarginPool]) -> list[str]:
-    """Return what the paths leave out of implied volatility, where a pool holds options."""
-    if not any(pool.options.count for pool in pools):
-        return []
-    return [
-        "implied volatility of its own: along the paths it moves with the coin alone, for all strikes and expiries "
-        f"alike, by one law fitted on BTC ({packaged_spot_volatility().source})"
-    ]
+    return [f"only {expected:.0f} paths are expected beyond the tolerance: raise --paths to {enough:,}, or use --rare"]
 
 
 def _table_warnings(paths: PathSummary) -> list[str]:

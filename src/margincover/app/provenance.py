@@ -16,10 +16,12 @@ from margincover.version import __version__
 
 ALWAYS_NOT_MODELLED = (
     "liquidation fees, slippage and the liquidation process itself",
-    "the basis between venues: every mark of a coin moves by the same factor",
     "open-order margin other than Binance's initial margin",
     "outages, transfer delays, reserves and credit lines",
 )
+
+# Of runs whose scenarios move prices alone.
+_NO_BASIS = "the basis between venues: every mark of a coin moves by the same factor"
 
 
 def build_provenance(
@@ -31,8 +33,11 @@ def build_provenance(
     scenario: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     not_modelled: Sequence[str] = (),
+    side_factors: bool = False,
 ) -> Provenance:
-    """Return the provenance of a result on a book."""
+    """Return the provenance of a result on a book; ``side_factors`` says that stable coins and marks moved too."""
+    left_out = [] if side_factors else [*_held_constant(pools)]
+    always = ALWAYS_NOT_MODELLED if side_factors else (ALWAYS_NOT_MODELLED[0], _NO_BASIS, *ALWAYS_NOT_MODELLED[1:])
     notes = [note for pool in pools for note in pool.notes]
     return Provenance(
         version=__version__,
@@ -43,7 +48,7 @@ def build_provenance(
         editions=tuple(dict.fromkeys([*_editions(book), *_model_editions(pools)])),
         scenario=dict(scenario or {}),
         warnings=tuple(dict.fromkeys([*book.issues, *_stale(book), *_unconfirmed(book), *notes, *warnings])),
-        not_modelled=tuple(dict.fromkeys([*_held_constant(pools), *not_modelled, *ALWAYS_NOT_MODELLED])),
+        not_modelled=tuple(dict.fromkeys([*left_out, *not_modelled, *always])),
     )
 
 

@@ -11,9 +11,9 @@ from margincover.app.cover import (
     LARGEST_TABLE_ERROR,
     age_warnings,
     sample_warnings,
-    volatility_notes,
 )
 from margincover.app.generators import build_generator
+from margincover.app.option_volatility import volatility_notes
 from margincover.app.provenance import build_provenance, funding_warnings
 from margincover.app.size_task import SizeSettings, SizeTask
 from margincover.coverage.sizing import SearchSettings, SizeSearch

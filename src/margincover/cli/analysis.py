@@ -1,4 +1,4 @@
-"""Commands that try, stress, size and judge: ``whatif``, ``vol``, ``stress``, ``size``, ``backtest``."""
+"""Commands that try, stress, size and judge: ``whatif``, ``vol``, ``stress``, ``risk``, ``size``, ``backtest``."""
 
 from __future__ import annotations
 
@@ -178,6 +178,48 @@ def stress(
 
 
 @analysis_app.command()
+def risk(
+    book: BookArgument,
+    tolerance: ToleranceOption = None,
+    horizon: HorizonOption = None,
+    stress: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--stress",
+            metavar="episodes|window",
+            help="Stressed paths: packaged episodes, or the most volatile window of --history. Default: window with "
+            "--history, else episodes.",
+        ),
+    ] = None,
+    stress_days: Annotated[int, typer.Option("--stress-days", metavar="N", help="Length of that window.")] = 90,
+    paths: PathsOption = 20_000,
+    seed: SeedOption = 1,
+    scenarios: ScenariosOption = None,
+    history: HistoryOption = None,
+    rules: RulesOption = None,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show VaR and ES of profit and loss, plain and stressed, and the cash that calls take, gross and net of venues."""
+    from margincover.cli.risk_command import RiskOptions, run_risk
+
+    options = RiskOptions(
+        tolerance=tolerance,
+        horizon=horizon,
+        paths=paths,
+        seed=seed,
+        scenarios=scenarios,
+        history=history,
+        stress=stress,
+        stress_days=stress_days,
+        threads=threads,
+        rules=rules,
+        as_json=as_json,
+    )
+    raise typer.Exit(run_risk(book, options))
+
+
+@analysis_app.command()
 def size(
     book: BookArgument,
     account: Annotated[str, typer.Option("--account", metavar="ACCOUNT", help="The account to size.")],
@@ -271,6 +313,7 @@ def backtest(
         Optional[Path],  # noqa: UP045
         typer.Option("--out", metavar="FILE", help="With --requests: the same rows with rc, rces and model."),
     ] = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Walk forecasting models forward over a history and score them against what came; or answer requests."""
     from margincover.cli.backtest_command import BacktestOptions, run_backtest
@@ -288,5 +331,6 @@ def backtest(
         resume=resume,
         requests=requests,
         out=out,
+        threads=threads,
     )
     raise typer.Exit(run_backtest(options))

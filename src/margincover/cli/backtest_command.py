@@ -40,6 +40,7 @@ class BacktestOptions:
     resume: Path | None
     requests: Path | None
     out: Path | None
+    threads: int | None
 
 
 def run_backtest(options: BacktestOptions) -> int:
@@ -54,13 +55,20 @@ def run_backtest(options: BacktestOptions) -> int:
         return _run_requests(options)
     from margincover.app.backtest import backtest
     from margincover.io.market_files import load_market
+    from margincover.paths.engine import available_threads
 
     settings = _settings(options)
     if options.html is not None:
         require_target(options.html, option=_HTML)
     files = load_market(options.history, coins=_names(options.coins))
     with _progress(quiet=options.as_json) as progress:
-        result = backtest(files, settings, resume=options.resume, progress=progress)
+        result = backtest(
+            files,
+            settings,
+            resume=options.resume,
+            progress=progress,
+            threads=options.threads or available_threads(),
+        )
     if options.html is not None:
         write_atomically(options.html, _page(result), option=_HTML)
     if options.as_json:
@@ -103,6 +111,7 @@ def _run_requests(options: BacktestOptions) -> int:
     from margincover.app.backtest_requests import answer_requests
     from margincover.io.market_files import load_market
     from margincover.io.requests_table import read_requests, write_answers
+    from margincover.paths.engine import available_threads
     from margincover.scenarios.forecast.models import DEFAULT
 
     assert options.requests is not None, "Invariant: called only with requests"
@@ -118,6 +127,7 @@ def _run_requests(options: BacktestOptions) -> int:
             n_paths=options.paths,
             seed=options.seed,
             progress=progress,
+            threads=options.threads or available_threads(),
         )
     write_answers(options.out, requests, rc=answers.rc, rces=answers.rces, model=answers.model)
     kinds = Counter(text.split(" (")[0] for text in answers.model)
@@ -165,8 +175,9 @@ def _print_json(result: BacktestResult) -> None:
 def _print(result: BacktestResult, html: Path | None) -> None:
     from rich.console import Console
 
+    from margincover.app.crisis_days import crisis_rows
     from margincover.cli.commands import terminal_console
-    from margincover.report.backtest import score_table
+    from margincover.report.backtest import crisis_table_text, score_table
 
     console = terminal_console()
     # 14 columns: a pipe gets them whole
@@ -175,6 +186,9 @@ def _print(result: BacktestResult, html: Path | None) -> None:
         console.print(f"note: {note}", highlight=False, markup=False)
     for rows in result.models.values():
         console.print(score_table(rows))
+    crisis = crisis_rows(result)
+    if crisis:
+        console.print(crisis_table_text(crisis, result.settings.tolerances.values))
     if html is not None:
         console.print(f"page: {html.resolve()}", soft_wrap=True, highlight=False, markup=False)
 

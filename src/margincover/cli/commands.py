@@ -13,6 +13,7 @@ from margincover.app.cover import CoverSettings, cover
 from margincover.app.demo import demo_book, demo_text
 from margincover.app.facade import CoverageReport
 from margincover.app.load import load
+from margincover.app.side_factors import require_factors_setting
 from margincover.app.status import status
 from margincover.errors import InputError, UsageError
 from margincover.io.output import require_target, write_atomically
@@ -36,10 +37,16 @@ def cover_settings(
     scenarios: str | None,
     history: Path | None,
     threads: int | None,
+    vol_rule: str | None = None,
+    factors: str = "prices",
+    add_ons: bool = False,
+    rare: bool = False,
 ) -> CoverSettings:
     """Return the settings of a run from the texts of the command line."""
     if measure is not None and measure not in ("rces", "rc"):
         raise UsageError(f"was '{measure}'", field="--measure", allowed="rces or rc")
+    if vol_rule not in (None, "sticky-strike", "sticky-delta"):
+        raise UsageError(f"was '{vol_rule}'", field="--vol-rule", allowed="sticky-strike or sticky-delta")
     if not 0 <= seed < 2**63:
         raise UsageError(f"was {seed}", field="--seed", allowed="0 to 2^63 - 1")
     return CoverSettings(
@@ -51,6 +58,10 @@ def cover_settings(
         scenarios=scenarios,
         history=history,
         threads=threads,
+        vol_rule=vol_rule,
+        factors=require_factors_setting(factors),
+        add_ons=add_ons,
+        rare=rare,
     )
 
 
@@ -150,12 +161,12 @@ def print_schema() -> None:
 
 
 def _covered(book: Book, settings: CoverSettings) -> CoverageReport:
-    with _progress() as step:
+    with path_progress() as step:
         return cover(book, settings, progress=step)
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
+def path_progress() -> Iterator[Callable[[int, int], None] | None]:
     """Show a progress bar on a terminal; stay silent in a pipe."""
     if not sys.stderr.isatty():
         yield None
@@ -188,6 +199,11 @@ def _print_coverage(report: CoverageReport, html: Path | None) -> None:
     console.print()
     console.print(terminal.probability_table(report.result))
     console.print()
+    if report.result.add_ons is not None:
+        from margincover.report.add_ons import add_on_table
+
+        console.print(add_on_table(report.result.add_ons))
+        console.print()
     console.print(terminal.coverage_table(report.result))
     if html is not None:
         console.print(f"report: {html.resolve()}", soft_wrap=True, highlight=False, markup=False)

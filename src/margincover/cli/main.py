@@ -14,18 +14,22 @@ import typer
 
 from margincover.cli.analysis import analysis_app
 from margincover.cli.options import (
+    AddOnsOption,
     BookArgument,
+    FactorsOption,
     HistoryOption,
     HorizonOption,
     HtmlOption,
     JsonOption,
     MeasureOption,
     PathsOption,
+    RareOption,
     RulesOption,
     ScenariosOption,
     SeedOption,
     ThreadsOption,
     ToleranceOption,
+    VolRuleOption,
 )
 from margincover.cli.rules_app import rules_app
 from margincover.version import __version__
@@ -107,6 +111,10 @@ def cover(
     seed: SeedOption = 1,
     scenarios: ScenariosOption = None,
     history: HistoryOption = None,
+    vol_rule: VolRuleOption = None,
+    factors: FactorsOption = "prices",
+    add_ons: AddOnsOption = False,
+    rare: RareOption = False,
     rules: RulesOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
@@ -124,6 +132,10 @@ def cover(
         scenarios=scenarios,
         history=history,
         threads=threads,
+        vol_rule=vol_rule,
+        factors=factors,
+        add_ons=add_ons,
+        rare=rare,
     )
     raise typer.Exit(commands.run_cover(book, settings, rules=rules, as_json=as_json, html=html))
 

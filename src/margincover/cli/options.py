@@ -35,13 +35,37 @@ ScenariosOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         "--scenarios",
-        metavar="montecarlo|fhs|bootstrap",
+        metavar="montecarlo|jumps|fhs|bootstrap|age-weighted|t-copula|dcc",
         help="Scenario generator. Default: fhs with --history, else montecarlo from the packaged calibration.",
     ),
 ]
 HistoryOption = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--history", metavar="DIR", help="Folder of <SYMBOL>.parquet or .csv (ts, open, high, low, close)."),
+]
+VolRuleOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--vol-rule",
+        metavar="sticky-strike|sticky-delta",
+        help="What stays of the volatility smile when a coin moves along the paths. Default: sticky-delta.",
+    ),
+]
+FactorsOption = Annotated[
+    str,
+    typer.Option(
+        "--factors",
+        metavar="prices|all",
+        help="What moves along the paths: prices, or also perpetual funding, local marks and stable coins.",
+    ),
+]
+AddOnsOption = Annotated[
+    bool,
+    typer.Option("--add-ons", help="Show stress weight and full-history floor beside the requirement, apart from it."),
+]
+RareOption = Annotated[
+    bool,
+    typer.Option("--rare", help="Tail figures from a run made for small tolerances, by importance sampling."),
 ]
 ThreadsOption = Annotated[
     Optional[int],  # noqa: UP045

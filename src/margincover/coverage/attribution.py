@@ -6,6 +6,7 @@ import numpy as np
 
 from margincover.model.pool import MarginPool
 from margincover.model.results import PathSummary
+from margincover.numeric.arrays import Vector
 from margincover.numeric.quantile import tail_weights
 
 
@@ -25,7 +26,8 @@ def contributions(pool: MarginPool, paths: PathSummary, row: int, tail: float) -
     -----
     Euler allocation of Expected Shortfall: the mean, over the worst share ``tail`` of the paths, of each factor's
     change of the shortfall at the path maximum. ``"start"`` is the shortfall at ``as_of`` (negative while there is
-    headroom), ``"funding"`` what perpetual funding paid, ``"remainder"`` what no factor explains alone.
+    headroom), ``"funding"`` what perpetual funding paid, ``"basis"`` what marks off their index and quotes cost, where
+    they move, ``"remainder"`` what no factor explains alone. A stable coin is a factor of its venue, ``USDE@binance``.
 
     References
     ----------
@@ -34,11 +36,18 @@ def contributions(pool: MarginPool, paths: PathSummary, row: int, tail: float) -
     record = paths.tails[row]
     weights = tail_weights(paths.maximum.shape[1], tail)
     assert weights.size <= record.path.size, "Invariant: the tail that was kept holds the tail that is needed"
+    return named_parts(pool, paths, row, weights)
+
+
+def named_parts(pool: MarginPool, paths: PathSummary, row: int, weights: Vector) -> dict[str, float]:
+    """Return the weighted mean of the first rows of the tail record of a pool; ``weights`` [row] sum to 1."""
+    record = paths.tails[row]
     parts = weights @ record.contribution[: weights.size]
-    start = float(paths.start_shortfall[row])
-    result = {"start": start}
+    result = {"start": float(paths.start_shortfall[row])}
     for index, factor in enumerate(pool.factors):
         result[factor] = float(parts[index])
+    if parts.size > len(pool.factors) + 2:
+        result["basis"] = float(parts[len(pool.factors) + 2])
     result["funding"] = float(parts[len(pool.factors)])
     result["remainder"] = float(parts[len(pool.factors) + 1])
     # The weights sum to 1, so that the parts sum to the weighted maxima; what rounding leaves goes to the remainder.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from margincover.coverage import attribution, probability
+from margincover.coverage.rare import RareEstimate
 from margincover.coverage.status import severity
 from margincover.model.book import Tolerance
 from margincover.model.pool import MarginPool
@@ -37,6 +38,7 @@ def measure(
     *,
     reconciliation: tuple[Reconciliation, ...],
     provenance: Provenance,
+    rare: Sequence[RareEstimate] | None = None,
 ) -> CoverageResult:
     """Return the coverage of every pool and of the book, worst first.
 
@@ -47,8 +49,14 @@ def measure(
     paths : PathSummary
     tolerance : Tolerance
         ``paths`` must have been made for its horizon.
+    rare : sequence of RareEstimate or None
+        Tail figures from a run made for small tolerances, in the order of ``pools``: they take the place of those of
+        ``paths`` for RC, RCES, contributions and the probabilities at the tolerance's own horizon.
     """
-    done = [_pool(row, pools[row], statuses[row], paths, tolerance) for row in range(len(pools))]
+    done = [
+        _pool(row, pools[row], statuses[row], paths, tolerance, None if rare is None else rare[row])
+        for row in range(len(pools))
+    ]
     done.sort(key=lambda pool: (_rank(pool), severity(pool.status)))
     return CoverageResult(
         pools=tuple(done),
@@ -88,8 +96,22 @@ def estimates(values: PathVector, tail: float) -> tuple[Estimate, Estimate]:
     return rc, rces
 
 
-def _pool(row: int, pool: MarginPool, status: PoolStatus, paths: PathSummary, tolerance: Tolerance) -> PoolCoverage:
-    rc, rces = estimates(paths.maximum[row], tolerance.probability)
+def _pool(
+    row: int,
+    pool: MarginPool,
+    status: PoolStatus,
+    paths: PathSummary,
+    tolerance: Tolerance,
+    rare: RareEstimate | None,
+) -> PoolCoverage:
+    rc, rces = estimates(paths.maximum[row], tolerance.probability) if rare is None else (rare.rc, rare.rces)
+    touched = probability.by_horizon(
+        paths.liquidation_step[row],
+        paths.margin_call_step[row],
+        step_s=paths.step_s,
+        n_steps=paths.n_steps,
+        horizon_s=tolerance.horizon_s,
+    )
     chosen = rces if tolerance.measure == "rces" else rc
     gap = chosen.value
     required = status.equity_native + gap
@@ -114,14 +136,10 @@ def _pool(row: int, pool: MarginPool, status: PoolStatus, paths: PathSummary, to
         available_usd=status.equity_usd,
         gap_usd=gap * status.unit_usd,
         required_coverage_ratio=status.equity_native / required if required > 0 else None,
-        contributions=attribution.contributions(pool, paths, row, tolerance.probability),
-        probabilities=probability.by_horizon(
-            paths.liquidation_step[row],
-            paths.margin_call_step[row],
-            step_s=paths.step_s,
-            n_steps=paths.n_steps,
-            horizon_s=tolerance.horizon_s,
+        contributions=(
+            attribution.contributions(pool, paths, row, tolerance.probability) if rare is None else rare.contributions
         ),
+        probabilities=touched if rare is None else tuple(rare.at_horizon(each, tolerance) for each in touched),
         time_to_liquidation_p50_s=probability.median_time_s(paths.liquidation_step[row], paths.step_s),
         worst_paths=worst,
         verdict=_verdict(status, gap, chosen.standard_error),

@@ -145,6 +145,9 @@ def _check_names(table: BookTable, source: str, problems: list[InputError]) -> N
             refuse(
                 f"in_transit[{number}].destination", f"was '{moving.destination}'", f"a known place: {', '.join(ends)}"
             )
+        held = next((row.asset for row in table.reserves if row.id == moving.destination), moving.asset)
+        if held != moving.asset:
+            refuse(f"in_transit[{number}].asset", f"was '{moving.asset}'", f"{held}, what {moving.destination} holds")
     for name in table.buffers:
         if name not in accounts:
             refuse(f"buffers.{name}", "is no account of the book", ", ".join(accounts))

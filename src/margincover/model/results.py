@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from margincover.model.explain import ExplainNode
 from margincover.model.provenance import Provenance
 from margincover.numeric.arrays import PoolPath, PoolPathIndex, Vector
 
+if TYPE_CHECKING:
+    from margincover.model.add_ons import AddOns
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailRecord:
@@ -20,7 +24,8 @@ class TailRecord:
 
     ``path`` [row] are path numbers, ``maximum`` [row] the path maximum of the shortfall, ``contribution``
     [row, factor + 2] its change from the start by factor of the pool, then by funding, then the remainder that no
-    single factor explains (collateral haircuts and borrowed assets), all in the pool's unit.
+    single factor explains (collateral haircuts and borrowed assets), all in the pool's unit. A third column more, where
+    marks leave their index, holds what that cost.
     """
 
     path: NDArray[np.int64]
@@ -223,3 +228,4 @@ class CoverageResult:
     reconciliation: tuple[Reconciliation, ...]
     provenance: Provenance
     paths: PathSummary = field(repr=False)
+    add_ons: AddOns | None = None  # shown apart, in no other figure

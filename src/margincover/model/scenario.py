@@ -64,12 +64,18 @@ class ScenarioBlock:
         Lowest and highest log price inside each step, including both ends of the step.
     step_variance : array [step, factor, path]
         Variance of the log return inside each step, used for the bridge of pools with several factors.
+    funding_per_hour : array [step, row of ``ScenarioInfo.funding``, path] or None
+        Perpetual funding during each step as a fraction of notional, > 0 means longs pay; None holds that of the book.
+    mark_log : array [step, row of ``ScenarioInfo.marks``, path] or None
+        Log of mark over index at the end of each step, over that at the start; None holds marks at their index.
     """
 
     close_log: StepFactorPath
     low_log: StepFactorPath
     high_log: StepFactorPath
     step_variance: StepFactorPath
+    funding_per_hour: StepFactorPath | None = None
+    mark_log: StepFactorPath | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,7 @@ class ScenarioInfo:
     """What a generator is: factors, step, loadings of the one-factor bridge, method and parameters.
 
     ``loading`` [factor] in [-1, 1] gives the correlation inside a step as loading_i * loading_j (i != j).
+    ``funding`` names the perpetuals, ``marks`` the coins at venues (``BTC@binance``) whose rows a block holds.
     """
 
     factors: tuple[str, ...]
@@ -90,6 +97,8 @@ class ScenarioInfo:
     as_of: str = ""
     warnings: tuple[str, ...] = ()
     not_modelled: tuple[str, ...] = ()
+    funding: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.factors)

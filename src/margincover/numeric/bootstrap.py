@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from margincover.errors import InputError
-from margincover.numeric.arrays import Vector
+from margincover.numeric.arrays import FactorPath, Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockChoice:
+    """The blocks that a bootstrap draws, all equally likely.
+
+    ``starts`` [block] are their first bars, ``moves`` [factor, bar] the log moves of closes, up to a scale by factor.
+    """
+
+    starts: NDArray[np.int64]
+    block_bars: int
+    moves: FactorPath
 
 
 def eligible_starts(usable: NDArray[np.bool_], *, block_bars: int) -> NDArray[np.int64]:
@@ -34,17 +48,27 @@ def eligible_starts(usable: NDArray[np.bool_], *, block_bars: int) -> NDArray[np
     return starts.astype(np.int64)
 
 
-def bar_weights(starts: NDArray[np.int64], *, block_bars: int, n_bars: int) -> Vector:
-    """Return the probability [bar] that a drawn step is each bar; sums to 1."""
+def bar_weights(starts: NDArray[np.int64], *, block_bars: int, n_bars: int, chance: Vector | None = None) -> Vector:
+    """Return the probability [bar] that a drawn step is each bar; sums to 1.
+
+    ``chance`` [start] is that of each block, None for the same of all.
+    """
     covered = (starts[:, None] + np.arange(block_bars)) % n_bars
-    counts = np.bincount(covered.ravel(), minlength=n_bars)
+    of_bar = None if chance is None else np.repeat(chance, block_bars)
+    counts = np.bincount(covered.ravel(), weights=of_bar, minlength=n_bars)
     return np.asarray(counts / counts.sum(), dtype=np.float64)
 
 
 def draw_bars(
-    rng: np.random.Generator, starts: NDArray[np.int64], *, block_bars: int, n_bars: int, shape: tuple[int, int]
-) -> NDArray[np.int64]:
-    """Return bar numbers [step, path] drawn in blocks; ``shape`` is (n_steps, n_paths).
+    rng: np.random.Generator,
+    starts: NDArray[np.int64],
+    *,
+    block_bars: int,
+    n_bars: int,
+    shape: tuple[int, int],
+    chance: Vector | None = None,
+) -> NDArray[np.int32]:
+    """Return bar numbers [step, path] drawn in blocks; ``shape`` is (n_steps, n_paths), ``chance`` [start] sums to 1.
 
     Blocks start together at steps 0, block_bars, 2 block_bars ...; draws go step by step, so that fewer steps are a
     prefix of more steps.
@@ -52,6 +76,11 @@ def draw_bars(
     n_steps, n_paths = shape
     n_blocks = -(-n_steps // block_bars)
     # 53 random bits each: every draw takes one number of the stream, so the prefix rule cannot break on rejection
-    chosen = starts[np.minimum((rng.random((n_blocks, n_paths)) * starts.size).astype(np.int64), starts.size - 1)]
+    uniform = rng.random((n_blocks, n_paths))
+    if chance is None:
+        place = (uniform * starts.size).astype(np.int64)
+    else:
+        place = np.searchsorted(np.cumsum(chance), uniform, side="right")
+    chosen = starts[np.minimum(place, starts.size - 1)]
     index = (chosen[:, None, :] + np.arange(block_bars)[None, :, None]) % n_bars
-    return np.ascontiguousarray(index.reshape(n_blocks * block_bars, n_paths)[:n_steps])
+    return np.ascontiguousarray(index.reshape(n_blocks * block_bars, n_paths)[:n_steps], dtype=np.int32)

@@ -11,19 +11,24 @@ from margincover.errors import InputError
 from margincover.numeric.arrays import Vector
 
 MIN_EXCEEDANCES = 50
+_NO_FIT = 1e10
 # Bounds on the shape: below, the tail ends too soon after the sample; above, the mean of the tail is mostly guesswork.
 SHAPE_BOUNDS = (-0.2, 0.6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParetoTail:
-    """P(X > threshold + y) = share (1 + shape y / scale)^(-1 / shape); ``share`` is P(X > threshold)."""
+    """P(X > threshold + y) = share (1 + shape y / scale)^(-1 / shape); ``share`` is P(X > threshold).
+
+    ``fitted_shape`` is the shape before any bound; None where the tail was stated and not fitted.
+    """
 
     threshold: float
     shape: float
     scale: float
     share: float
     shape_was_bounded: bool = False
+    fitted_shape: float | None = None
 
     def quantile(self, tail: float) -> float:
         """Return the level exceeded with probability ``tail`` <= share."""
@@ -49,7 +54,13 @@ class ParetoTail:
         return (self.quantile(tail) + self.scale - self.shape * self.threshold) / (1.0 - self.shape)
 
 
-def fit_pareto_tail(values: Vector, *, share: float, bounds: tuple[float, float] | None = SHAPE_BOUNDS) -> ParetoTail:
+def fit_pareto_tail(
+    values: Vector,
+    *,
+    share: float,
+    bounds: tuple[float, float] | None = SHAPE_BOUNDS,
+    min_exceedances: int = MIN_EXCEEDANCES,
+) -> ParetoTail:
     """Return the tail above the (1 - share)-quantile of ``values`` by maximum likelihood.
 
     Parameters
@@ -59,6 +70,7 @@ def fit_pareto_tail(values: Vector, *, share: float, bounds: tuple[float, float]
         Part of the sample that is tail.
     bounds : pair of float or None
         Bounds on the shape; at a bound the scale is fitted anew and ``shape_was_bounded`` says so.
+    min_exceedances : int
 
     Notes
     -----
@@ -67,7 +79,7 @@ def fit_pareto_tail(values: Vector, *, share: float, bounds: tuple[float, float]
     Raises
     ------
     InputError
-        If fewer than 50 values lie above the threshold, or they are all equal.
+        If fewer than ``min_exceedances`` values lie above the threshold.
 
     References
     ----------
@@ -76,17 +88,23 @@ def fit_pareto_tail(values: Vector, *, share: float, bounds: tuple[float, float]
     """
     threshold = float(np.quantile(values, 1.0 - share))
     excess = values[values > threshold] - threshold
-    if excess.size < MIN_EXCEEDANCES:
+    if excess.size < min_exceedances:
         raise InputError(
-            f"{excess.size} values above {threshold:.4g}", field="values", allowed=f"at least {MIN_EXCEEDANCES}"
+            f"{excess.size} values above {threshold:.4g}", field="values", allowed=f"at least {min_exceedances}"
         )
-    shape, scale = fit_excesses(excess)
+    fitted, scale = fit_excesses(excess)
+    shape = fitted
     bounded = bounds is not None and not bounds[0] <= shape <= bounds[1]
     if bounds is not None and bounded:
         shape = min(max(shape, bounds[0]), bounds[1])
         scale = _scale_at(excess, shape)
     return ParetoTail(
-        threshold=threshold, shape=shape, scale=scale, share=excess.size / values.size, shape_was_bounded=bounded
+        threshold=threshold,
+        shape=shape,
+        scale=scale,
+        share=excess.size / values.size,
+        shape_was_bounded=bounded,
+        fitted_shape=fitted,
     )
 
 
@@ -106,8 +124,8 @@ def fit_excesses(excess: Vector) -> tuple[float, float]:
         if abs(theta) < 1e-6:
             return 1.0  # the exponential limit: ln(mean) + 1, mean 1
         shape = shape_of(theta)
-        # below -0.5 the likelihood has no regular maximum
-        return math.log(shape / theta) + shape + 1.0 if shape > -0.5 and shape / theta > 0.0 else math.inf
+        # below -0.5 the likelihood has no regular maximum; a large number and not infinity, which the search subtracts
+        return math.log(shape / theta) + shape + 1.0 if shape > -0.5 and shape / theta > 0.0 else _NO_FIT
 
     lowest = -(1.0 - 1e-6) * mean / largest
     grid = np.concatenate([np.linspace(lowest, -1e-3, 12), np.geomspace(1e-3, 50.0, 24)])

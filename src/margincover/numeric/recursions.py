@@ -2,7 +2,7 @@
 
 All release the interpreter lock, so that blocks of paths may be made from several threads.
 Parameter tables: ``garch`` [factor, 5] holds omega, alpha, gamma, beta and the variance of the first step; where bars
-are drawn a sixth column holds the largest absolute log move that a step may make.
+are drawn a sixth column holds the largest absolute log move that a step may make, a seventh scales their ranges.
 """
 
 from __future__ import annotations
@@ -97,9 +97,119 @@ def gjr_mixture_paths(
 
 
 @njit(nogil=True, cache=True)
+def _drawn_bars(
+    rows: NDArray[np.float32],
+    cells: FactorPath,
+    tails: FactorPath,
+    draws: tuple[NDArray[np.int32], Vector],
+    drawn: FactorPath,
+) -> None:
+    """Write the standardised close, low and high of the drawn bars, tails included, into ``drawn`` [4, path].
+
+    Two loops: a branch on what memory has not yet delivered costs more than the whole step when it is guessed wrong, so
+    the first loop only fetches.
+    """
+    index, uniform = draws
+    closes, lows, highs, numbers = drawn[0], drawn[1], drawn[2], drawn[3]
+    for p in range(index.size):
+        i = np.uint32(index[p])  # without a sign there is no counting from the end
+        closes[p] = rows[i, 0]
+        lows[p] = rows[i, 1]
+        highs[p] = rows[i, 2]
+        numbers[p] = rows[i, 3]
+    for p in range(index.size):
+        if numbers[p] < 0.5:
+            continue
+        u = uniform[p]
+        j = np.uint32(numbers[p])
+        down = cells[j, 0] + cells[j, 1] * u
+        up = cells[j, 2] + cells[j, 3] * u
+        if cells[j, 0] < 0.0:
+            down = pareto_size(cells[j, 1] - cells[j, 0] * u, tails[0]) / -lows[p]
+        if cells[j, 2] < 0.0:
+            up = pareto_size(cells[j, 3] - cells[j, 2] * u, tails[1]) / highs[p]
+        closes[p] = min(closes[p], 0.0) * down + max(closes[p], 0.0) * up
+        lows[p] *= down
+        highs[p] *= up
+
+
+@njit(nogil=True, cache=True)
+def pareto_size(exceeded: float, tail: Vector) -> float:
+    """Return the size that a part ``exceeded`` in (0, 1] of a generalised Pareto tail lies above.
+
+    ``tail`` is [threshold, scale, shape].
+    """
+    growth = -math.log(exceeded)
+    if abs(tail[2]) < 1e-9:
+        return float(tail[0] + tail[1] * growth)
+    return float(tail[0] + tail[1] * math.expm1(tail[2] * growth) / tail[2])
+
+
+# Loops over the paths of one step, each with so few arrays that the compiler can prove them apart and use vectors; one
+# loop with all of them runs path by path.
+
+
+@njit(nogil=True, cache=True)
+def _sigmas(h: Vector, hour: float, sigma: Vector) -> None:
+    for p in range(h.size):
+        sigma[p] = math.sqrt(h[p]) * hour
+
+
+@njit(nogil=True, cache=True)
+def _drifts(sigma: Vector, table: Vector, shift: float, drift: Vector) -> None:
+    """Write -c(sigma) - shift sigma; the table is flat beyond its last node."""
+    last_node = table.size - 1
+    for p in range(sigma.size):
+        node = sigma[p] * (1.0 / CONVEXITY_SPACING)
+        k = min(int(node), last_node - 1)
+        part = min(node - k, 1.0)
+        ratio = table[k] + part * (table[k + 1] - table[k])
+        drift[p] = -ratio * sigma[p] * sigma[p] - shift * sigma[p]
+
+
+@njit(nogil=True, cache=True)
+def _scaled(sigma: Vector, limit: float, moves: Vector) -> None:
+    for p in range(sigma.size):
+        moves[p] = min(max(sigma[p] * moves[p], -limit), limit)
+
+
+@njit(nogil=True, cache=True)
+def _closes(before: Vector, move: Vector, drift: Vector, close: Vector) -> None:
+    for p in range(before.size):
+        close[p] = before[p] + move[p] + drift[p]
+
+
+@njit(nogil=True, cache=True)
+def _lows(before: Vector, move: Vector, drift: Vector, close: Vector, low: Vector) -> None:
+    for p in range(before.size):
+        low[p] = min(before[p] + move[p] + drift[p], min(before[p], close[p]))
+
+
+@njit(nogil=True, cache=True)
+def _highs(before: Vector, move: Vector, drift: Vector, close: Vector, high: Vector) -> None:
+    for p in range(before.size):
+        high[p] = max(before[p] + move[p] + drift[p], max(before[p], close[p]))
+
+
+@njit(nogil=True, cache=True)
+def _range_variances(down: Vector, up: Vector, spread: float, variance: Vector) -> None:
+    for p in range(down.size):
+        variance[p] = spread * (up[p] - down[p]) * (up[p] - down[p])
+
+
+@njit(nogil=True, cache=True)
+def _next_variances(move: Vector, per_hour: float, garch: Vector, h: Vector) -> None:
+    omega, alpha, gamma, beta = garch[0], garch[1], garch[2], garch[3]
+    for p in range(h.size):
+        e = move[p] * per_hour
+        weight = alpha + gamma if e < 0.0 else alpha
+        h[p] = min(omega + weight * e * e + beta * h[p], _MAX_VARIANCE)
+
+
 def gjr_bar_paths(
-    bars: NDArray[np.float64],
-    index: NDArray[np.int64],
+    bars: NDArray[np.float32],
+    splice: tuple[NDArray[np.float64], NDArray[np.float64]],
+    draws: tuple[NDArray[np.int32], FactorPath],
     season: FactorPath,
     garch: FactorPath,
     convexity: FactorPath,
@@ -110,46 +220,60 @@ def gjr_bar_paths(
     Parameters
     ----------
     bars : array [factor, bar, 4]
-        Close, low, high over the previous close and range variance, all in units of the conditional sigma.
-    index : array [step, path]
-        Bar drawn for each step, the same for all factors.
+        Close, low, high over the previous close in units of the conditional sigma, and the number of the bar's cell:
+        0 for a bar in no tail.
+    splice : (array [factor, cell, 4], array [factor, side, 3])
+        Cells: a and b of the stretch a + b u of the low (and of a falling close), then of the high (and of a rising
+        close); where a < 0 the move is the size that the part b - a u of the tail exceeds. Cell 0 is not read.
+        Tails: threshold, scale and shape of the generalised Pareto tail of lows and of highs.
+    draws : (array [step, path], array [step, path])
+        Bar drawn for each step, the same for all factors, and u in (0, 1], its place within the bar's own rank.
     season : array [step, factor]
         Factor on sigma for the hour of the step.
-    garch : array [factor, 6]
+    garch : array [factor, 7]
+        The seventh column turns the square of a bar's range into its variance.
     convexity : array [factor, node]
-        c(sigma) / sigma^2 on the grid ``CONVEXITY_SPACING``, with E exp(clip(sigma z) - c) = 1.
+        c(sigma) / sigma^2 on the grid ``CONVEXITY_SPACING``, with E exp(clip(sigma z) - sigma E z - c) = 1.
     shift : array [step, factor]
         Mean of the drawn close at this step's place in its block, weighted by sigma, to be taken out.
     """
+    n_steps, n_paths = draws[0].shape
+    # One array, made by NumPy, which asks for large pages: to touch new pages had cost as much as the arithmetic.
+    out = np.empty((4, n_steps, bars.shape[0], n_paths))
+    _fill_bar_paths(bars, splice, draws, season, garch, convexity, shift, out)
+    return out[0], out[1], out[2], out[3]
+
+
+@njit(nogil=True, cache=True)
+def _fill_bar_paths(
+    bars: NDArray[np.float32],
+    splice: tuple[NDArray[np.float64], NDArray[np.float64]],
+    draws: tuple[NDArray[np.int32], FactorPath],
+    season: FactorPath,
+    garch: FactorPath,
+    convexity: FactorPath,
+    shift: FactorPath,
+    out: NDArray[np.float64],
+) -> None:
+    """Write close, low, high and step variance into ``out`` [4, step, factor, path]; see ``gjr_bar_paths``."""
+    cells, tails = splice
+    index, uniform = draws
     n_steps, n_paths = index.shape
-    n_factors = bars.shape[0]
-    close = np.empty((n_steps, n_factors, n_paths))
-    low = np.empty_like(close)
-    high = np.empty_like(close)
-    variance = np.empty_like(close)
-    last_node = convexity.shape[1] - 1
-    for f in range(n_factors):
-        omega, alpha, gamma, beta = garch[f, 0], garch[f, 1], garch[f, 2], garch[f, 3]
+    drawn = np.empty((4, n_paths))
+    sigma, drift, start = np.empty(n_paths), np.empty(n_paths), np.zeros(n_paths)
+    for f in range(bars.shape[0]):
         h = np.full(n_paths, garch[f, 4])
-        limit = garch[f, 5]
+        rows, own_cells, own_tails, table, own_garch = bars[f], cells[f], tails[f], convexity[f], garch[f]
         for t in range(n_steps):
-            for p in range(n_paths):
-                i = index[t, p]
-                root = math.sqrt(h[p])
-                sigma = root * season[t, f]
-                node = sigma / CONVEXITY_SPACING
-                k = min(int(node), last_node - 1)
-                part = min(node - k, 1.0)
-                ratio = convexity[f, k] + part * (convexity[f, k + 1] - convexity[f, k])
-                drift = -ratio * sigma * sigma - shift[t, f] * sigma
-                x = close[t - 1, f, p] if t > 0 else 0.0
-                move = min(max(sigma * bars[f, i, 0], -limit), limit)
-                y = x + move + drift
-                close[t, f, p] = y
-                low[t, f, p] = min(x + max(sigma * bars[f, i, 1], -limit) + drift, x, y)
-                high[t, f, p] = max(x + min(sigma * bars[f, i, 2], limit) + drift, x, y)
-                variance[t, f, p] = sigma * sigma * bars[f, i, 3]
-                e = move / season[t, f]
-                weight = alpha + gamma if e < 0.0 else alpha
-                h[p] = min(omega + weight * e * e + beta * h[p], _MAX_VARIANCE)
-    return close, low, high, variance
+            _drawn_bars(rows, own_cells, own_tails, (index[t], uniform[t]), drawn)
+            _sigmas(h, season[t, f], sigma)
+            _drifts(sigma, table, shift[t, f], drift)
+            for k in range(3):
+                _scaled(sigma, garch[f, 5], drawn[k])
+            close = out[0, t, f]
+            before = out[0, t - 1, f] if t > 0 else start
+            _closes(before, drawn[0], drift, close)
+            _lows(before, drawn[1], drift, close, out[1, t, f])
+            _highs(before, drawn[2], drift, close, out[2, t, f])
+            _range_variances(drawn[1], drawn[2], garch[f, 6], out[3, t, f])
+            _next_variances(drawn[0], 1.0 / season[t, f], own_garch, h)

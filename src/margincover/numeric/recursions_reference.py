@@ -61,15 +61,41 @@ def gjr_mixture_paths(
     return shock, variance
 
 
+def pareto_size(exceeded: Vector, tail: Vector) -> Vector:
+    """Return sizes of a generalised Pareto tail; see ``recursions.pareto_size``."""
+    threshold, scale, shape = tail
+    growth = -np.log(exceeded)
+    return np.asarray(threshold + scale * (growth if abs(shape) < 1e-9 else np.expm1(shape * growth) / shape))
+
+
+def spliced_bars(
+    rows: NDArray[np.float32], cells: FactorPath, tails: FactorPath, uniform: Vector
+) -> tuple[Vector, Vector, Vector]:
+    """Return close, low and high [draw] of bars [draw, 4], tails included; see ``recursions.gjr_bar_paths``."""
+    close, low, high = (rows[:, k].astype(np.float64) for k in range(3))
+    cell = rows[:, 3].astype(np.int64)
+    stretch = np.ones((2, uniform.size))
+    for side, size in enumerate((-low, high)):
+        a, b = cells[cell, 2 * side], cells[cell, 2 * side + 1]
+        stretch[side] = np.where(cell > 0, a + b * uniform, 1.0)
+        exact = (cell > 0) & (a < 0.0)
+        stretch[side, exact] = pareto_size(b[exact] - a[exact] * uniform[exact], tails[side]) / size[exact]
+    down, up = stretch
+    return close * np.where(close < 0.0, down, up), low * down, high * up
+
+
 def gjr_bar_paths(
-    bars: NDArray[np.float64],
-    index: NDArray[np.int64],
+    bars: NDArray[np.float32],
+    splice: tuple[NDArray[np.float64], NDArray[np.float64]],
+    draws: tuple[NDArray[np.int32], FactorPath],
     season: FactorPath,
     garch: FactorPath,
     convexity: FactorPath,
     shift: FactorPath,
 ) -> tuple[StepFactorPath, StepFactorPath, StepFactorPath, StepFactorPath]:
     """Return close, low, high and step variance; see ``recursions.gjr_bar_paths``."""
+    cells, tails = splice
+    index, uniform = draws
     n_steps, n_paths = index.shape
     n_factors = bars.shape[0]
     out = np.empty((4, n_steps, n_factors, n_paths))
@@ -77,16 +103,20 @@ def gjr_bar_paths(
     h = np.repeat(garch[:, 4:5], n_paths, axis=1)
     x = np.zeros((n_factors, n_paths))
     for t in range(n_steps):
-        drawn = bars[:, index[t]]  # [factor, path, 4]
+        close, low, high = np.stack(
+            [spliced_bars(bars[f, index[t]], cells[f], tails[f], uniform[t]) for f in range(n_factors)], axis=1
+        )
         sigma = np.sqrt(h) * season[t][:, None]
         ratio = np.array([np.interp(sigma[f], grid, convexity[f]) for f in range(n_factors)])
         drift = -ratio * sigma**2 - shift[t][:, None] * sigma
         limit = garch[:, 5:6]
-        move = np.clip(sigma * drawn[..., 0], -limit, limit)
+        move = np.clip(sigma * close, -limit, limit)
+        down, up = np.maximum(sigma * low, -limit), np.minimum(sigma * high, limit)
         y = x + move + drift
-        low = np.minimum(x + np.maximum(sigma * drawn[..., 1], -limit) + drift, np.minimum(x, y))
-        high = np.maximum(x + np.minimum(sigma * drawn[..., 2], limit) + drift, np.maximum(x, y))
-        out[:, t] = y, low, high, sigma**2 * drawn[..., 3]
+        out[0, t] = y
+        out[1, t] = np.minimum(x + down + drift, np.minimum(x, y))
+        out[2, t] = np.maximum(x + up + drift, np.maximum(x, y))
+        out[3, t] = garch[:, 6:7] * (up - down) ** 2
         h = next_variance(h, move / season[t][:, None], garch)
         x = y
     return out[0], out[1], out[2], out[3]

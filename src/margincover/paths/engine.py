@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from margincover.errors import InputError
 from margincover.model.pool import MarginPool
 from margincover.model.results import PathSummary
-from margincover.model.scenario import ScenarioGenerator
+from margincover.model.scenario import ScenarioBlock, ScenarioGenerator
 from margincover.numeric.arrays import Vector
 from margincover.paths import reference, tails
+from margincover.paths.charges import charged_by_node
 from margincover.paths.follow import Follower, JointState, PoolState, bridge_key
 from margincover.paths.modelled import Followed, ModelledPool
 from margincover.paths.program import compile_pool
+from margincover.paths.volatility_levels import level_key
 from margincover.units import SECONDS_PER_HOUR
 
 BLOCK_PATHS = 256
@@ -62,6 +64,9 @@ class PathSettings:
 
 
 Progress = Callable[[int, int], None]
+# Called for every block with its first path, ratios [step, factor, path] at the ends of the steps up to the horizon,
+# and equity and maintenance [step + 1, pool, path]; from several threads, each path once.
+Observer = Callable[[int, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], None]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 _State = PoolState | JointState | Followed
 
@@ -72,6 +77,7 @@ def simulate(
     settings: PathSettings,
     *,
     progress: Progress | None = None,
+    observer: Observer | None = None,
 ) -> PathSummary:
     """Return the reduction of all paths of all pools.
 
@@ -83,13 +89,15 @@ def simulate(
     settings : PathSettings
     progress : callable or None
         Called with (blocks done, blocks in all) from the calling thread.
+    observer : callable or None
+        Sees every block at the ends of its steps; costs a plain evaluation of every pool there.
 
     Raises
     ------
     InputError
         If a factor is missing, or the horizon is not a whole number of steps.
     """
-    run = _Run(pools, generator, settings)
+    run = _Run(pools, generator, settings, observer)
     chunks = [
         range(first, min(first + settings.chunk_blocks, run.n_blocks))
         for first in range(0, run.n_blocks, settings.chunk_blocks)
@@ -121,8 +129,15 @@ def available_threads() -> int:
 class _Run:
     """Everything that the blocks of one run share, and the arrays that they fill."""
 
-    def __init__(self, pools: Sequence[MarginPool], generator: ScenarioGenerator, settings: PathSettings) -> None:
+    def __init__(
+        self,
+        pools: Sequence[MarginPool],
+        generator: ScenarioGenerator,
+        settings: PathSettings,
+        observer: Observer | None,
+    ) -> None:
         info = generator.info
+        self.observer = observer
         self.pools, self.generator, self.settings = pools, generator, settings
         self.n_steps = _whole_steps(settings.follow_s, info.step_s, "follow")
         self.horizon = _whole_steps(settings.horizon_s, info.step_s, "horizon")
@@ -133,7 +148,7 @@ class _Run:
         self.n_blocks = -(-settings.n_paths // BLOCK_PATHS)
         self.hours = info.step_s / SECONDS_PER_HOUR
         self.loading: Vector = info.loading
-        self.programs = [compile_pool(pool, info.factors) for pool in pools]
+        self.programs = [compile_pool(pool, info.factors, info) for pool in pools]
         keys = [bridge_key(settings.seed, pool.id) for pool in pools]
         # Pools of tiers and haircuts are followed by the kernels, pools with a model by tables of their rule.
         self.plain = [row for row, pool in enumerate(pools) if pool.model is None]
@@ -146,6 +161,7 @@ class _Run:
                 hours=self.hours,
                 horizon=self.horizon,
                 n_steps=self.n_steps,
+                volatility_key=level_key(settings.seed),
             )
             for row, pool in enumerate(pools)
             if pool.model is not None
@@ -197,13 +213,18 @@ class _Run:
                     self.hours, state if isinstance(state, Followed) else None,
                 )
             )  # fmt: skip
-        if number < _FAN_BLOCKS:
-            self.fans[number] = self._fan(np.exp(block.close_log[: self.horizon]), states)
+        if number < _FAN_BLOCKS or self.observer is not None:
+            fan = self._fan(block, states)
+            if number < _FAN_BLOCKS:
+                self.fans[number] = fan
+            if self.observer is not None:
+                self.observer(first, np.exp(block.close_log[: self.horizon]), *fan)
 
     def _fan(
-        self, close: NDArray[np.float64], states: Mapping[int, _State]
+        self, block: ScenarioBlock, states: Mapping[int, _State]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return equity and maintenance [step + 1, pool, path] of one block, up to the horizon."""
+        close = np.exp(block.close_log[: self.horizon])
         n_paths = close.shape[2]
         nodes = np.concatenate([np.ones((1, *close.shape[1:])), close])
         equity = np.empty((nodes.shape[0], len(self.pools), n_paths))
@@ -217,9 +238,13 @@ class _Run:
             # The size is spelt out: a flat pool has no factor, and -1 cannot be inferred from nothing.
             flat_shape = (program.n_factors, nodes.shape[0] * n_paths)
             own = nodes[:, program.factor].transpose(1, 0, 2).reshape(flat_shape)
-            steps = reference.funding_paid(pool, own, self.hours).reshape(pool.assets.count, nodes.shape[0], n_paths)
+            steps = reference.funding_paid(pool, own, self.hours, varying=self.generator.info.funding)
+            steps = steps.reshape(pool.assets.count, nodes.shape[0], n_paths)
             paid = np.zeros_like(steps)
             paid[:, 1:] = np.cumsum(steps[:, :-1], axis=1)
+            if program.charges is not None:
+                charged = charged_by_node(program.charges, block, self.hours, n_steps=self.horizon)
+                paid += (charged[0] + charged[1]).transpose(1, 0, 2)
             shortfall, required = reference.evaluate_step(pool, own, paid.reshape(pool.assets.count, -1))
             maintenance[:, row] = required.reshape(nodes.shape[0], n_paths)
             equity[:, row] = maintenance[:, row] - shortfall.reshape(nodes.shape[0], n_paths)

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from margincover.model.scenario import ScenarioBlock
 from margincover.numeric.arrays import Vector
+from margincover.paths.charges import BlockRows
 from margincover.paths.program import PoolProgram
 from margincover.paths.slabs import Slab, Slabs
+
+Array = NDArray[np.float64]
 
 # The kernel of the common case serves blocks of this size (paths.joint_kernel.PATHS) and pays from this many factors
 # on; for less, compiling a second kernel would take longer than it saves.
@@ -88,6 +92,7 @@ class Follower:
         self.joint = [
             n_paths == _JOINT_PATHS and program.is_joint and program.n_factors >= JOINT_FACTORS for program in programs
         ]
+        self.uncharged = np.zeros((0, 1, n_paths))
         self.slabs = Slabs(programs, n_factors=loading.size, n_paths=n_paths)
 
     def follow(self, block: ScenarioBlock, *, first_path: int) -> list[PoolState | JointState]:
@@ -96,15 +101,27 @@ class Follower:
             JointState(program, self.n_paths) if joint else PoolState(program, self.n_paths)
             for program, joint in zip(self.programs, self.joint, strict=True)
         ]
+        rows = BlockRows.of(block) if any(program.charges for program in self.programs) else None
         for slab in self.slabs.of(block):
             for row, state in enumerate(states):
+                charge = self._charge(row, slab, rows)
                 if isinstance(state, JointState):
-                    self._advance_joint(row, state, slab, first_path)
+                    self._advance_joint(row, state, slab, charge, first_path)
                 else:
-                    self._advance(row, state, slab, first_path)
+                    self._advance(row, state, slab, charge, first_path)
         return states
 
-    def _advance_joint(self, row: int, state: JointState, slab: Slab, first_path: int) -> None:
+    def _charge(self, row: int, slab: Slab, rows: BlockRows | None) -> Array:
+        """Return what each step of a slab adds to what a pool pays, [step, asset, path]; no step where nothing does."""
+        table = self.programs[row].charges
+        if table is None or rows is None:
+            return self.uncharged
+        ratio = slab.level[0, : slab.n_steps + 1, table.factors]
+        # An index array between a number and a slice comes first: [factor, node, path].
+        paid, moved = table.of(ratio.transpose(1, 0, 2), hours=self.hours, **rows.part(slab.first_step, slab.n_steps))
+        return paid if moved is None else paid + moved
+
+    def _advance_joint(self, row: int, state: JointState, slab: Slab, charge: Array, first_path: int) -> None:
         from margincover.paths import joint_kernel  # Numba loads here and not with the package
 
         run_joint: Any = joint_kernel.run_joint
@@ -112,11 +129,11 @@ class Follower:
         run_joint(
             slab.level, slab.span, slab.deviation, self.loading, self.hours, slab.first_step, slab.n_steps,
             self.horizon, np.uint64(self.keys[row]), first_path, *self.joint_tables[row], program.call_ratio - 1.0,
-            program.has_funding, state.paid, state.shortfall, state.maintenance, state.changes, state.extras,
+            program.has_funding, charge, state.paid, state.shortfall, state.maintenance, state.changes, state.extras,
             state.maximum, state.passage, state.sums, state.work, state.lines,
         )  # fmt: skip
 
-    def _advance(self, row: int, state: PoolState, slab: Slab, first_path: int) -> None:
+    def _advance(self, row: int, state: PoolState, slab: Slab, charge: Array, first_path: int) -> None:
         from margincover.paths import kernels  # Numba loads here and not with the package
 
         run_pool: Any = kernels.run_pool  # Numba's dispatcher carries no types
@@ -124,7 +141,7 @@ class Follower:
         run_pool(
             slab.level, slab.span, slab.deviation, self.loading, self.hours, slab.first_step, slab.n_steps,
             self.horizon, np.uint64(self.keys[row]), first_path, *self.packed[row], program.call_ratio - 1.0,
-            program.has_funding, state.paid, state.shortfall, state.maintenance, state.slope, state.maximum,
+            program.has_funding, charge, state.paid, state.shortfall, state.maintenance, state.slope, state.maximum,
             state.passage, state.work, state.collapsed, state.band,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from numba import njit
 
 from margincover.paths.kernels import bridge_levels, draw_bridges, record, tier_of
 
-KERNEL_VERSION = 1  # raise when a helper changes: Numba's cache follows the caller's file only
+KERNEL_VERSION = 2  # raise when a helper changes: Numba's cache follows the caller's file only
 PATHS = 256
 _SHORTFALL, _MAINTENANCE, _COMMON, _OWN = 0, PATHS, 2 * PATHS, 3 * PATHS
 _FLOOR, _FRACTION, _DEDUCTION = range(3)
@@ -64,8 +64,8 @@ def _add_tiered_factor(
 @njit(nogil=True, cache=True, error_model="numpy")
 def run_joint(
     level, span, deviation, loading, hours, first_step, n_steps, horizon, key, first_path, factor, held, line, funding,
-    constants, leg_index, leg_notional, tier, pressure, has_funding, paid, shortfalls, maintenances, changes, extras,
-    maximum, passage, sums, work, lines,
+    constants, leg_index, leg_notional, tier, pressure, has_funding, charge, paid, shortfalls, maintenances, changes,
+    extras, maximum, passage, sums, work, lines,
 ):  # fmt: skip
     """Follow one pool along some steps of one block of 256 paths; carry its state and results on.
 
@@ -78,8 +78,10 @@ def run_joint(
         Factor of the generator; coefficients of the ratio in equity, maintenance and hourly funding.
     constants : array [2]
         Constant of equity and of maintenance.
+    charge : array [step, 1, path]
+        As in ``run_pool``, of the only asset.
     paid : array [path]
-        Funding paid so far.
+        Funding paid so far, and charges.
     changes : array [2, factor], extras : array [2, factor, path]
         Derivative of the shortfall by ratio at even and odd nodes, and what tiers add to the slope path by path.
     sums, work, lines : array [4 * 256], [6, 256], [2, factor]
@@ -95,6 +97,9 @@ def run_joint(
                 row, cost = level[0, n - 1, factor[f]], funding[f] * hours
                 for p in range(PATHS):
                     paid[p] += cost * row[p]
+        if charge.shape[0] > 0 and n > 0:
+            for p in range(PATHS):
+                paid[p] += charge[n - 1, 0, p]
         required = constants[1]
         for f in range(n_factors):
             lines[0, f] = line[f]

@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numba import njit
 
-KERNEL_VERSION = 3  # raise when a helper changes: Numba's cache follows the caller's file only
+KERNEL_VERSION = 4  # raise when a helper changes: Numba's cache follows the caller's file only
 
 # The largest draw of hash_exponential is ln(2) * 54 = 37.43: what a larger draw would need cannot be reached.
 _LARGEST_DRAW = 37.5
@@ -274,7 +274,7 @@ def record(work, node, within, maximum, maximum_step, liquidation_step, call_ste
 def run_pool(
     level, span, deviation, loading, hours, first_step, n_steps, horizon, key, first_path,
     factor, coefficient, asset_value, asset_index, leg_index, leg_notional, tier, slices, pressure, has_funding,
-    paid, shortfalls, maintenances, slopes, maximum, passage, work, collapsed, band,
+    charge, paid, shortfalls, maintenances, slopes, maximum, passage, work, collapsed, band,
 ):  # fmt: skip
     """Follow one pool along some steps of one block; carry its state and results on.
 
@@ -295,8 +295,10 @@ def run_pool(
         ``PoolProgram.packed``.
     pressure : float
         Coverage ratio of a margin call - 1.
+    charge : array [step, asset, path]
+        What each step adds to what is paid beside constant funding; no step where nothing does.
     paid : array [asset, path]
-        Funding paid so far.
+        Funding paid so far, and charges.
     shortfalls, maintenances, slopes : array [2, ...]
         State at even and odd nodes.
     maximum : array [path], passage : int array [3, path]
@@ -321,6 +323,10 @@ def run_pool(
                     row = level[0, n - 1, factor[f]]
                     for p in range(n_paths):
                         paid[a, p] += linear * row[p] + inverse / row[p]
+        if charge.shape[0] > 0 and n > 0:
+            for a in range(paid.shape[0]):
+                for p in range(n_paths):
+                    paid[a, p] += charge[n - 1, a, p]
         within = node <= horizon
         # A pool of one factor is seen at the low and at the high of a step, others at its close.
         for side in range(0 if several else 1, 1 if several else 3):

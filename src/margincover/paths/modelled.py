@@ -6,7 +6,7 @@ states exactly and keeps the largest difference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,12 @@ from margincover.model.pool import MarginPool
 from margincover.model.scenario import ScenarioBlock
 from margincover.numeric.arrays import Vector
 from margincover.paths import reference
+from margincover.paths.charges import charged_by_node
 from margincover.paths.expiry import settled
-from margincover.paths.pool_table import NODE, PoolTable
+from margincover.paths.level_table import tables_of
+from margincover.paths.pool_table import NODE
 from margincover.paths.program import PoolProgram
+from margincover.paths.volatility_levels import path_levels
 from margincover.units import HOURS_PER_DAY
 from margincover.venues import modelled
 
@@ -32,19 +35,22 @@ class Followed:
     """Results of one pool along one block.
 
     ``maximum`` [path] and ``passage`` [3, path] (steps of the maximum, of liquidation, of the call) as in
-    ``paths.follow.PoolState``; ``paid`` and ``received`` [node, asset, path] funding paid and options settled by each
-    node; ``node_shortfall`` and ``node_maintenance`` [node, path] at the ends of the steps, node 0 the start;
+    ``paths.follow.PoolState``; ``paid``, ``moved`` and ``received`` [node, asset, path] funding paid, what marks off
+    their index have cost, and options settled by each node; ``node_shortfall`` and ``node_maintenance`` [node, path] at
+    the ends of the steps, node 0 the start;
     ``table_error`` the largest difference between table and rule among the checked states, as a share of the
-    maintenance there.
+    maintenance there; ``level`` [path] the residual level of implied volatility that each path drew.
     """
 
     maximum: Array
     passage: NDArray[np.int64]
     paid: Array
+    moved: Array
     received: Array
     node_shortfall: Array
     node_maintenance: Array
     table_error: float
+    level: NDArray[np.int64]
 
 
 class ModelledPool:
@@ -60,11 +66,13 @@ class ModelledPool:
         hours: float,
         horizon: int,
         n_steps: int,
+        volatility_key: int = 0,
     ) -> None:
         self.pool, self.program, self.key, self.hours, self.horizon = pool, program, key, hours, horizon
         self.loading = loading[program.factor]
+        self.volatility_key, self.pools = volatility_key, at_levels(pool)
         is_separable = modelled.model_of(pool).is_separable
-        self.table = PoolTable(pool, hours=hours, n_steps=n_steps) if is_separable else None
+        self.tables = tables_of(self.pools, hours=hours, n_steps=n_steps) if is_separable else None
 
     def follow(self, block: ScenarioBlock, *, first_path: int) -> Followed:
         """Return the results of a block whose first path has the number ``first_path``."""
@@ -72,18 +80,23 @@ class ModelledPool:
         _, n_factors, n_paths = close.shape
         node_log = np.concatenate([np.zeros((1, n_factors, n_paths)), close])
         node = np.exp(node_log)
+        level = path_levels(self.volatility_key, first_path=first_path, n_paths=n_paths, n_levels=len(self.pools))
         paid = self._funding(node)
+        moved = np.zeros_like(paid)
+        if self.program.charges is not None:
+            varying, moved = charged_by_node(self.program.charges, block, self.hours)
+            paid = paid + varying
         received = settled(self.pool, node, hours=self.hours)
-        net = paid - received
-        shortfall, required = self.evaluate(node_log, net)
+        net = paid + moved - received
+        shortfall, required = self.evaluate(node_log, net, level)
         if n_factors > 1:
-            top, margin = self._bridged(block, node_log, net, shortfall, required, first_path)
+            top, margin = self._bridged(block, node_log, net, level, shortfall, required, first_path)
             called = top >= -self._call * margin
         else:
             # Low and high of a step stand at the time and with the wallet of its end.
             factor = self.program.factor
-            at_low, required_low = self.evaluate(block.low_log[:, factor], net[1:], first_step=1)
-            at_high, required_high = self.evaluate(block.high_log[:, factor], net[1:], first_step=1)
+            at_low, required_low = self.evaluate(block.low_log[:, factor], net[1:], level, first_step=1)
+            at_high, required_high = self.evaluate(block.high_log[:, factor], net[1:], level, first_step=1)
             # Options can be worst between low and high; both ends of the step are looked at as well.
             top = np.maximum(np.maximum(at_low, at_high), np.maximum(shortfall[:-1], shortfall[1:]))
             called = (at_low >= -self._call * required_low) | (at_high >= -self._call * required_high)
@@ -91,17 +104,21 @@ class ModelledPool:
             maximum=np.maximum(shortfall[0], top[: self.horizon].max(axis=0)),
             passage=self._passage(shortfall[0], required[0], top, called),
             paid=paid,
+            moved=moved,
             received=received,
             node_shortfall=shortfall,
             node_maintenance=required,
-            table_error=self._error(node, net, shortfall, required),
+            table_error=self._error(node, net, level, shortfall, required),
+            level=level,
         )
 
     @property
     def _call(self) -> float:
         return self.pool.margin_call_coverage_ratio - 1.0
 
-    def evaluate(self, log_ratio: Array, net: Array, *, first_step: int = 0) -> tuple[Array, Array]:
+    def evaluate(
+        self, log_ratio: Array, net: Array, level: NDArray[np.int64], *, first_step: int = 0
+    ) -> tuple[Array, Array]:
         """Return shortfall and maintenance [step, path].
 
         Parameters
@@ -109,21 +126,34 @@ class ModelledPool:
         log_ratio : array [step, factor, path]
         net : array [step, asset, path]
             Funding paid less options settled.
+        level : array [path]
+            Residual level of implied volatility of each path.
         first_step : int
             Number of the first row's step.
         """
+        if len(self.pools) == 1:
+            return self._evaluate(0, log_ratio, net, first_step)
+        shortfall, maintenance = (np.empty((log_ratio.shape[0], log_ratio.shape[2])) for _ in range(2))
+        for k in np.unique(level):
+            rows = np.flatnonzero(level == k)
+            found = self._evaluate(int(k), log_ratio[:, :, rows], net[:, :, rows], first_step)
+            shortfall[:, rows], maintenance[:, rows] = found
+        return shortfall, maintenance
+
+    def _evaluate(self, k: int, log_ratio: Array, net: Array, first_step: int) -> tuple[Array, Array]:
+        table = None if self.tables is None else self.tables[k]
         n_steps, n_factors, n_paths = log_ratio.shape
-        if self.table is None:
+        if table is None:
             rows = [
                 reference.evaluate_step(
-                    self.pool, np.exp(log_ratio[t]), net[t], (first_step + t) * self.hours / HOURS_PER_DAY
+                    self.pools[k], np.exp(log_ratio[t]), net[t], (first_step + t) * self.hours / HOURS_PER_DAY
                 )
                 for t in range(n_steps)
             ]
             return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
         flat = log_ratio.transpose(1, 0, 2).reshape(n_factors, n_steps * n_paths)
         step = np.repeat(np.arange(first_step, first_step + n_steps), n_paths)
-        rows_read = self.table.read(flat, step)
+        rows_read = table.read(flat, step)
         held = rows_read[:-1] - net.transpose(1, 0, 2).reshape(-1, n_steps * n_paths)
         price = np.repeat(self.pool.assets.price_unit[:, None], n_steps * n_paths, axis=1)
         for asset, factor in enumerate(self.pool.assets.factor_index):
@@ -145,16 +175,23 @@ class ModelledPool:
         return paid
 
     def _bridged(
-        self, block: ScenarioBlock, node_log: Array, net: Array, shortfall: Array, required: Array, first_path: int
+        self,
+        block: ScenarioBlock,
+        node_log: Array,
+        net: Array,
+        level: NDArray[np.int64],
+        shortfall: Array,
+        required: Array,
+        first_path: int,
     ) -> tuple[Array, Array]:
         """Return the highest shortfall inside each step and the maintenance it is called against, [step, path]."""
         slope = np.empty_like(node_log)
         for f in range(node_log.shape[1]):
             moved = node_log.copy()
             moved[:, f] += NODE
-            above = self.evaluate(moved, net)[0]
+            above = self.evaluate(moved, net, level)[0]
             moved[:, f] -= 2.0 * NODE
-            slope[:, f] = (above - self.evaluate(moved, net)[0]) / (2.0 * NODE)
+            slope[:, f] = (above - self.evaluate(moved, net, level)[0]) / (2.0 * NODE)
         deviation = np.sqrt(block.step_variance[:, self.program.factor])
         move = 0.5 * (slope[1:] + slope[:-1]) * deviation
         b = self.loading[None, :, None]
@@ -175,9 +212,9 @@ class ModelledPool:
             passage[row] = np.where(at_start, 0, first)
         return passage
 
-    def _error(self, node: Array, net: Array, shortfall: Array, required: Array) -> float:
+    def _error(self, node: Array, net: Array, level: NDArray[np.int64], shortfall: Array, required: Array) -> float:
         """Return the largest difference between table and rule in some states, as a share of the maintenance there."""
-        if self.table is None:
+        if self.tables is None:
             return 0.0
         worst = 0.0
         n_nodes, _, n_paths = node.shape
@@ -185,11 +222,18 @@ class ModelledPool:
             # States spread over the block by a fixed stride: the same for any grouping of blocks.
             step, path = (k * (n_nodes - 1)) // max(_CHECKED - 1, 1), (k * 97 + 31) % n_paths
             exact, _ = reference.evaluate_step(
-                self.pool, node[step][:, [path]], net[step][:, [path]], step * self.hours / HOURS_PER_DAY
+                self.pools[level[path]], node[step][:, [path]], net[step][:, [path]], step * self.hours / HOURS_PER_DAY
             )
             size = max(abs(float(required[step, path])), 1e-12)
             worst = max(worst, abs(float(shortfall[step, path] - exact[0])) / size)
         return worst
+
+
+def at_levels(pool: MarginPool) -> tuple[MarginPool, ...]:
+    """Return the pool at each residual level of its implied volatility; the pool alone where it has none."""
+    if pool.spot_volatility is None:
+        return (pool,)
+    return tuple(replace(pool, spot_volatility=law) for law in pool.spot_volatility.levels)
 
 
 def exponential_draws(key: int, n_steps: int, first_path: int, n_paths: int) -> Array:

@@ -37,10 +37,14 @@ class PoolTable:
     hours : float
         Length of a step.
     n_steps : int
+    coarseness : int
+        How many times wider than ``NODE`` two nodes are; divides 64.
     """
 
-    def __init__(self, pool: MarginPool, *, hours: float, n_steps: int) -> None:
+    def __init__(self, pool: MarginPool, *, hours: float, n_steps: int, coarseness: int = 1) -> None:
         self.pool, self.hours = pool, hours
+        # A chunk spans the same moves whatever the width of its nodes.
+        self._node, self._chunk = NODE * coarseness, _CHUNK // coarseness
         # Without options nothing depends on time: one slice serves every step.
         self.n_slices = n_steps + 1 if pool.options.count else 1
         n_rows = pool.assets.count + 1
@@ -49,13 +53,16 @@ class PoolTable:
         self._lock = threading.Lock()
         self._filled = np.zeros((n_factors, self.n_slices, n_chunks), dtype=bool)
         # A chunk's last node is the first of the next: stored twice, so that no chunk needs its neighbour.
-        self._dense = np.zeros((n_factors, self.n_slices, n_chunks * (_CHUNK + 1), n_rows))
+        self._dense = np.zeros((n_factors, self.n_slices, n_chunks * (self._chunk + 1), n_rows))
         self._base = np.stack([self._rows(np.ones((n_factors, 1)), slice_)[:, 0] for slice_ in range(self.n_slices)])
 
     def _rows(self, ratio: Array, slice_: int) -> Array:
         """Return what is held of each asset, then maintenance, [asset + 1, path], without funding and settlement."""
-        state = revalue(self.pool, ratio, elapsed_days=slice_ * self.hours / HOURS_PER_DAY, settle_expired=False)
-        model = modelled.model_of(self.pool)
+        return self._rows_of(self.pool, ratio, slice_)
+
+    def _rows_of(self, pool: MarginPool, ratio: Array, slice_: int) -> Array:
+        state = revalue(pool, ratio, elapsed_days=slice_ * self.hours / HOURS_PER_DAY, settle_expired=False)
+        model = modelled.model_of(pool)
         maintenance, _ = modelled.totals(model.requirements(state), state.n_paths)
         return np.concatenate([model.held(state), maintenance[None]])
 
@@ -81,11 +88,11 @@ class PoolTable:
         return total
 
     def _part(self, factor: int, log_ratio: Array, at: NDArray[np.int64]) -> Array:
-        place = log_ratio / NODE + _CHUNK * _CHUNKS_PER_SIDE
+        place = log_ratio / self._node + self._chunk * _CHUNKS_PER_SIDE
         node = np.floor(place).astype(np.int64)
-        chunk, offset = node // _CHUNK, node % _CHUNK
+        chunk, offset = node // self._chunk, node % self._chunk
         self._fill(factor, at, chunk)
-        row = chunk * (_CHUNK + 1) + offset
+        row = chunk * (self._chunk + 1) + offset
         share = (place - node)[:, None]
         table = self._dense[factor]
         low, high = table[at, row], table[at, row + 1]
@@ -107,9 +114,9 @@ class PoolTable:
                 filled[slice_] |= missing[slice_]
 
     def _fill_slice(self, factor: int, slice_: int, chunks: NDArray[np.int64]) -> None:
-        node = ((chunks - _CHUNKS_PER_SIDE) * _CHUNK)[:, None] + np.arange(_CHUNK + 1)[None, :]
+        node = ((chunks - _CHUNKS_PER_SIDE) * self._chunk)[:, None] + np.arange(self._chunk + 1)[None, :]
         ratio = np.ones((len(self.pool.factors), node.size))
-        ratio[factor] = np.exp(node.ravel() * NODE)
+        ratio[factor] = np.exp(node.ravel() * self._node)
         part = self._rows(ratio, slice_) - self._base[slice_][:, None]
-        row = chunks[:, None] * (_CHUNK + 1) + np.arange(_CHUNK + 1)[None, :]
+        row = chunks[:, None] * (self._chunk + 1) + np.arange(self._chunk + 1)[None, :]
         self._dense[factor, slice_, row.ravel()] = part.T

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from margincover.errors import InputError
 from margincover.model.pool import MarginPool
+from margincover.model.scenario import ScenarioInfo
+from margincover.paths.charges import ChargeTable, charge_table
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -28,7 +30,8 @@ Index = NDArray[np.int64]
 class PoolProgram:
     """Arrays of one pool for the kernel; axes [asset], [asset, factor], [tiered leg], [tier], [slice].
 
-    ``factor`` maps the pool's own factors to the generator's. ``has_inverse`` says whether any 1 / r term exists.
+    ``factor`` maps the pool's own factors to the generator's. ``has_funding`` says whether any funding is at a constant
+    rate; what varies along the paths stands in ``charges``.
     """
 
     factor: Index
@@ -59,6 +62,7 @@ class PoolProgram:
     slice_weight: Array
     borrow: Array
     call_ratio: float
+    charges: ChargeTable | None = None
 
     @property
     def is_joint(self) -> bool:
@@ -122,7 +126,7 @@ class PoolProgram:
         )
 
 
-def compile_pool(pool: MarginPool, factors: Sequence[str]) -> PoolProgram:
+def compile_pool(pool: MarginPool, factors: Sequence[str], info: ScenarioInfo | None = None) -> PoolProgram:
     """Return the program of a pool.
 
     Parameters
@@ -130,6 +134,8 @@ def compile_pool(pool: MarginPool, factors: Sequence[str]) -> PoolProgram:
     pool : MarginPool
     factors : sequence of str
         Factors of the scenario generator, in its order.
+    info : ScenarioInfo or None
+        Of the generator, where its blocks hold funding or marks.
 
     Raises
     ------
@@ -148,7 +154,9 @@ def compile_pool(pool: MarginPool, factors: Sequence[str]) -> PoolProgram:
     tables = {name: np.zeros(shape) for name in ("hl", "hi", "ll", "li", "fl", "fi")}
     held = pool.assets.balance_native.copy()
     line = np.zeros(pool.assets.count)
-    tiered = [leg for leg in range(pool.legs.count) if not _add_leg(pool, leg, tables, held, line)]
+    varying = [info is not None and name in info.funding for name in pool.legs.instrument_ids]
+    constant = np.where(varying, 0.0, pool.legs.funding_per_hour)
+    tiered = [leg for leg in range(pool.legs.count) if not _add_leg(pool, leg, constant[leg], tables, held, line)]
     legs, assets = pool.legs, pool.assets
     size = np.abs(legs.signed_size)
     notional = np.where(legs.inverse, size / legs.mark_price, size * legs.mark_price)
@@ -162,7 +170,7 @@ def compile_pool(pool: MarginPool, factors: Sequence[str]) -> PoolProgram:
         line_inverse=tables["li"],
         funding_linear=tables["fl"],
         funding_inverse=tables["fi"],
-        has_funding=bool(np.any(legs.funding_per_hour != 0.0)),
+        has_funding=bool(np.any(constant != 0.0)),
         leg_asset=legs.asset_index[tiered].astype(np.int64),
         leg_factor=legs.factor_index[tiered].astype(np.int64),
         leg_inverse=legs.inverse[tiered],
@@ -181,10 +189,13 @@ def compile_pool(pool: MarginPool, factors: Sequence[str]) -> PoolProgram:
         slice_weight=assets.slice_weight,
         borrow=assets.borrow_maintenance_fraction,
         call_ratio=pool.margin_call_coverage_ratio,
+        charges=None if info is None else charge_table(pool, info),
     )
 
 
-def _add_leg(pool: MarginPool, leg: int, tables: dict[str, Array], held: Array, line: Array) -> bool:
+def _add_leg(
+    pool: MarginPool, leg: int, funding_per_hour: float, tables: dict[str, Array], held: Array, line: Array
+) -> bool:
     """Add one leg to the collapsed coefficients; return False when its tiers must stay a table."""
     legs = pool.legs
     asset, factor = int(legs.asset_index[leg]), int(legs.factor_index[leg])
@@ -199,7 +210,7 @@ def _add_leg(pool: MarginPool, leg: int, tables: dict[str, Array], held: Array, 
     else:
         held[asset] -= signed * entry
         tables["hl"][at] += signed * mark
-    tables["fi" if inverse else "fl"][at] += legs.funding_per_hour[leg] * notional
+    tables["fi" if inverse else "fl"][at] += funding_per_hour * notional
     fraction = float(legs.fee_on_notional_fraction[leg])
     line[asset] += legs.maintenance_constant[leg]
     collapses = int(legs.tier_count[leg]) <= 1

@@ -7,13 +7,15 @@ slope of a pool from a central difference.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from margincover.model.pool import MarginPool
-from margincover.model.scenario import ScenarioBlock
+from margincover.model.scenario import ScenarioBlock, ScenarioInfo
 from margincover.numeric.arrays import Vector
+from margincover.paths import reference_side as side
 from margincover.paths.expiry import settled
 from margincover.units import HOURS_PER_DAY
 from margincover.venues import margin
@@ -65,10 +67,17 @@ def evaluate_rows(
     return shortfall, maintenance
 
 
-def funding_paid(pool: MarginPool, ratio: NDArray[np.float64], hours: float) -> NDArray[np.float64]:
-    """Return funding paid in one step, [asset, path], from the notional at its start."""
+def funding_paid(
+    pool: MarginPool, ratio: NDArray[np.float64], hours: float, *, varying: Sequence[str] = ()
+) -> NDArray[np.float64]:
+    """Return funding paid in one step at the rates of the book, [asset, path], from the notional at its start.
+
+    ``varying`` names the perpetuals whose rate is not that of the book; they are left out.
+    """
     paid = np.zeros((pool.assets.count, ratio.shape[1]))
     for leg in range(pool.legs.count):
+        if pool.legs.instrument_ids[leg] in varying:
+            continue
         notional = margin.leg_notional(pool, leg, ratio[pool.legs.factor_index[leg]])
         paid[pool.legs.asset_index[leg]] += pool.legs.funding_per_hour[leg] * notional * hours
     return paid
@@ -83,8 +92,12 @@ def run_pool(
     horizon: int,
     key: int,
     first_path: int,
+    info: ScenarioInfo | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Return maximum, maximum_step, liquidation_step and call_step [path] of one pool along one block."""
+    """Return maximum, maximum_step, liquidation_step and call_step [path] of one pool along one block.
+
+    ``info`` is that of the generator, where its blocks hold funding or marks.
+    """
     n_steps, _, n_paths = block.close_log.shape
     several = len(pool.factors) > 1
     call = pool.margin_call_coverage_ratio - 1.0
@@ -100,9 +113,13 @@ def run_pool(
     liquidation = np.where(before >= 0.0, 0, -1).astype(np.int32)
     called = np.where(before >= -call * required, 0, -1).astype(np.int32)
     for t in range(n_steps):
-        paid = paid + funding_paid(pool, ratio, hours)
+        paid = paid + funding_paid(pool, ratio, hours, varying=() if info is None else info.funding)
+        gained = np.zeros_like(paid)
+        if info is not None:
+            paid = paid + side.funding_paid(pool, info, block, t, hours)
+            gained = side.gained(pool, info, block, t)
         ratio = np.exp(block.close_log[t, factor])
-        net, elapsed = paid - received[t + 1], (t + 1) * hours / HOURS_PER_DAY
+        net, elapsed = paid - gained - received[t + 1], (t + 1) * hours / HOURS_PER_DAY
         if several:
             after, required_after = evaluate_step(pool, ratio, net, elapsed)
             slope_after = slope(pool, ratio, net, elapsed)

@@ -18,7 +18,8 @@ from margincover.model.results import TailRecord
 from margincover.model.scenario import ScenarioBlock
 from margincover.numeric.arrays import Vector
 from margincover.paths import reference
-from margincover.paths.modelled import Followed
+from margincover.paths.charges import charged_by_node
+from margincover.paths.modelled import Followed, at_levels
 from margincover.paths.program import PoolProgram
 from margincover.units import HOURS_PER_DAY
 
@@ -30,9 +31,10 @@ class TailStates:
     """Market of some paths around their maximum; every array has path last.
 
     ``after`` and ``before`` [factor, path] are the ratios at the end and the start of the step of the maximum,
-    ``paid_after`` and ``paid_before`` [asset, path] the funding paid by then, ``received_after`` and
-    ``received_before`` what options have settled by then, ``deviation`` [factor, path] the standard deviation inside
-    the step; ``step`` [path] is 0 where the maximum is the start.
+    ``paid_after`` and ``paid_before`` [asset, path] the funding paid by then, ``moved_after`` and ``moved_before`` what
+    marks off their index have cost by then, ``received_after`` and ``received_before`` what options have settled by
+    then, ``deviation`` [factor, path] the standard deviation inside the step; ``step`` [path] is 0 where the maximum is
+    the start; ``level`` [path] the residual level of implied volatility.
     """
 
     path: NDArray[np.int64]
@@ -42,9 +44,12 @@ class TailStates:
     before: Array
     paid_after: Array
     paid_before: Array
+    moved_after: Array
+    moved_before: Array
     received_after: Array
     received_before: Array
     deviation: Array
+    level: NDArray[np.int64]
 
     def take(self, rows: NDArray[np.int64]) -> TailStates:
         """Return the states of some rows."""
@@ -121,10 +126,18 @@ def candidates(
     before = np.where(step > 1, np.exp(block.close_log[np.maximum(step - 2, 0), factor, rows]), 1.0)
     if followed is None:
         paid_after, paid_before = _paid(program, block.close_log, rows, step, hours)
+        moved_after, moved_before = np.zeros_like(paid_after), np.zeros_like(paid_after)
+        if program.charges is not None and rows.size:
+            at = (step, np.maximum(step - 1, 0))
+            charged = charged_by_node(program.charges, block, hours, paths=rows, n_steps=int(step.max()))
+            varying, moved = ([total[node, :, np.arange(rows.size)].T for node in at] for total in charged)
+            paid_after, paid_before = paid_after + varying[0], paid_before + varying[1]
+            moved_after, moved_before = moved[0].copy(), moved[1].copy()
         received_after, received_before = np.zeros_like(paid_after), np.zeros_like(paid_after)
     else:
         earlier = np.maximum(step - 1, 0)
         paid_after, paid_before = followed.paid[step, :, rows].T, followed.paid[earlier, :, rows].T
+        moved_after, moved_before = followed.moved[step, :, rows].T, followed.moved[earlier, :, rows].T
         received_after, received_before = followed.received[step, :, rows].T, followed.received[earlier, :, rows].T
     return TailStates(
         path=(rows + first_path).astype(np.int64),
@@ -134,9 +147,12 @@ def candidates(
         before=before,
         paid_after=paid_after,
         paid_before=paid_before,
+        moved_after=moved_after,
+        moved_before=moved_before,
         received_after=received_after,
         received_before=received_before,
         deviation=np.sqrt(block.step_variance[last, factor, rows]),
+        level=np.zeros(rows.size, dtype=np.int64) if followed is None else followed.level[rows],
     )
 
 
@@ -165,45 +181,65 @@ def tail_record(pool: MarginPool, states: TailStates, loading: Vector, hours: fl
     -----
     For each factor alone: the change of the shortfall when it stands where it stood at the nearer, larger end of the
     step of the maximum. What the inside of the step adds beyond that end is split by the factors' shares of the local
-    variance. Collateral haircuts and tiers make factors interact, and options age and expire: that part is the
-    remainder, stated and not hidden.
+    variance. Collateral haircuts and tiers make factors interact, options age and expire, and implied volatility moves
+    of its own: that part is the remainder, stated and not hidden.
     """
+    # Marks have a part of their own only where they leave their index.
+    moves_marks = bool(np.any(states.moved_after) or np.any(states.moved_before))
+    n_parts = len(pool.factors) + (3 if moves_marks else 2)
+    result = np.zeros((states.path.size, n_parts))
+    for level, at_level in enumerate(at_levels(pool)):
+        rows = np.flatnonzero(states.level == level)
+        result[rows] = _contributions(at_level, states.take(rows), loading, hours)[:, :n_parts]
+    return TailRecord(path=states.path, maximum=states.maximum, contribution=result)
+
+
+def _contributions(pool: MarginPool, states: TailStates, loading: Vector, hours: float) -> Array:
+    """Return the contributions [path, factor + 3] of paths with one residual level; the last is that of marks."""
     n_factors, n_rows = len(pool.factors), states.path.size
-    result = np.zeros((n_rows, n_factors + 2))
+    result = np.zeros((n_rows, n_factors + 3))
     if not n_rows:
-        return TailRecord(path=states.path, maximum=states.maximum, contribution=result)
+        return result
     nothing = np.zeros_like(states.paid_after)
     ones = np.ones((n_factors, n_rows))
     start = reference.evaluate_step(pool, ones, nothing)[0]
-    node, paid, received, level, days = _larger_end(pool, states, hours)
+    node, paid, moved, received, level, days = _larger_end(pool, states, hours)
     unmoved = reference.evaluate_rows(pool, ones, nothing, days)[0]
     for f in range(n_factors):
         alone = ones.copy()
         alone[f] = node[f]
         result[:, f] = reference.evaluate_rows(pool, alone, nothing, days)[0] - unmoved
-    unpaid = reference.evaluate_rows(pool, node, -received, days)[0]
+    unpaid = reference.evaluate_rows(pool, node, moved - received, days)[0]
     result[:, n_factors] = level - unpaid
+    if moved.any():
+        at_index = reference.evaluate_rows(pool, node, -received, days)[0]
+        result[:, n_factors + 2] = unpaid - at_index
+        unpaid = at_index
     result[:, n_factors + 1] = unpaid - start - result[:, :n_factors].sum(axis=1)
-    shares = _variance_shares(pool, node, paid - received, days, states.deviation, loading)
+    shares = _variance_shares(pool, node, paid + moved - received, days, states.deviation, loading)
     result[:, :n_factors] += ((states.maximum - level) * shares).T
     result[states.step == 0] = 0.0
-    return TailRecord(path=states.path, maximum=states.maximum, contribution=result)
+    return result
 
 
-def _larger_end(pool: MarginPool, states: TailStates, hours: float) -> tuple[Array, Array, Array, Array, Array]:
-    """Return ratios, funding paid, settlements, shortfall and days at the end of the step with the larger shortfall."""
+def _larger_end(pool: MarginPool, states: TailStates, hours: float) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Return what stands at the end of the step with the larger shortfall.
+
+    Ratios, funding paid, cost of marks, settlements, the shortfall and the days since the start.
+    """
     ends = (
-        (states.after, states.paid_after, states.received_after, states.step),
-        (states.before, states.paid_before, states.received_before, np.maximum(states.step - 1, 0)),
+        (states.after, states.paid_after, states.moved_after, states.received_after),
+        (states.before, states.paid_before, states.moved_before, states.received_before),
     )
-    days = [np.asarray(end[3] * hours / HOURS_PER_DAY, dtype=np.float64) for end in ends]
+    steps = (states.step, np.maximum(states.step - 1, 0))
+    days = [np.asarray(step * hours / HOURS_PER_DAY, dtype=np.float64) for step in steps]
     later, earlier = (
-        reference.evaluate_rows(pool, ratio, paid - received, at)[0]
-        for (ratio, paid, received, _), at in zip(ends, days, strict=True)
+        reference.evaluate_rows(pool, ratio, paid + moved - received, at)[0]
+        for (ratio, paid, moved, received), at in zip(ends, days, strict=True)
     )
     is_later = later >= earlier
-    node, paid, received = (np.where(is_later, ends[0][k], ends[1][k]) for k in range(3))
-    return node, paid, received, np.maximum(later, earlier), np.where(is_later, days[0], days[1])
+    node, paid, moved, received = (np.where(is_later, ends[0][k], ends[1][k]) for k in range(4))
+    return node, paid, moved, received, np.maximum(later, earlier), np.where(is_later, days[0], days[1])
 
 
 def _variance_shares(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from margincover.coverage.backtest_scores import ModelScore
 
@@ -28,6 +28,72 @@ HEADERS = (
     "peak/trough",
     "5-day jump",
 )
+
+
+class CrisisLine(Protocol):
+    """A crisis day of one coin at one instant, as ``app.crisis_days`` gives it."""
+
+    @property
+    def day(self) -> str:
+        """ISO date."""
+
+    @property
+    def name(self) -> str:
+        """What the day is known for."""
+
+    @property
+    def coin(self) -> str:
+        """Coin."""
+
+    @property
+    def instant(self) -> str:
+        """00:00 UTC or hour before."""
+
+    @property
+    def forecast_utc(self) -> str:
+        """The instant as a time of day."""
+
+    @property
+    def came(self) -> float:
+        """Realised M."""
+
+    @property
+    def forecast(self) -> dict[str, tuple[float, ...]]:
+        """Requirements by model."""
+
+
+CRISIS_CAPTION = (
+    "Crisis days, longs: per cent of notional forecast at 00:00 UTC and just before the hour of the largest fall, and "
+    "what came from there (! where it was more)"
+)
+
+
+def crisis_headers(rows: Sequence[CrisisLine], tolerances: Sequence[float]) -> tuple[str, ...]:
+    """Return the heads of the crisis table, in the order of ``crisis_cells``."""
+    models = list(rows[0].forecast) if rows else []
+    heads = [f"{model} {100 * tail:g} %" for model in models for tail in tolerances]
+    return ("day", "event", "coin", "forecast at", "came", *heads)
+
+
+def crisis_cells(row: CrisisLine) -> tuple[str, ...]:
+    """Return the cells of one row of the crisis table."""
+    figures = [
+        f"{100 * value:.1f}{' !' if row.came > value else ''}" for values in row.forecast.values() for value in values
+    ]
+    instant = row.forecast_utc if row.instant.startswith("00:00") else f"{row.forecast_utc} ({row.instant})"
+    return (row.day, row.name, row.coin, instant, f"{100 * row.came:.1f}", *figures)
+
+
+def crisis_table_text(rows: Sequence[CrisisLine], tolerances: Sequence[float]) -> Table:
+    """Return the crisis days for the terminal."""
+    from rich.table import Table
+
+    table = Table(title=CRISIS_CAPTION, title_justify="left")
+    for k, header in enumerate(crisis_headers(rows, tolerances)):
+        table.add_column(header, justify="left" if k < 4 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*crisis_cells(row))
+    return table
 
 
 def score_cells(score: ModelScore) -> tuple[str, ...]:

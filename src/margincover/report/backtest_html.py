@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from margincover.coverage.backtest_scores import ModelScore
 from margincover.numeric.arrays import Vector
-from margincover.report.backtest import HEADERS, score_cells
+from margincover.report.backtest import (
+    CRISIS_CAPTION,
+    HEADERS,
+    CrisisLine,
+    crisis_cells,
+    crisis_headers,
+    score_cells,
+)
 from margincover.report.figure import Figure, PlotlyDict, layout_of, numbers
 from margincover.report.html import page_environment, plotly_js, script_json, source_of
 from margincover.report.page_parts import Cell, Table
@@ -25,30 +31,6 @@ class Track:
     came: Vector
     rc: Mapping[str, Vector]
     tolerance: float
-
-
-class CrisisLine(Protocol):
-    """A crisis day of one coin, as ``app.crisis_days`` gives it."""
-
-    @property
-    def day(self) -> str:
-        """ISO date."""
-
-    @property
-    def name(self) -> str:
-        """What the day is known for."""
-
-    @property
-    def coin(self) -> str:
-        """Coin."""
-
-    @property
-    def came(self) -> float:
-        """Realised M."""
-
-    @property
-    def forecast(self) -> dict[str, tuple[float, ...]]:
-        """Requirements by model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,25 +147,10 @@ def _track_figure(track: Track, *, figure_id: str) -> Figure:
 
 def crisis_table(rows: Sequence[CrisisLine], tolerances: Sequence[float]) -> Table:
     """Return the crisis days: what came, and the requirement of each model at each tolerance."""
-    models = list(rows[0].forecast) if rows else []
-    heads = [f"{model} {100 * tail:g} %" for model in models for tail in tolerances]
     return Table(
-        caption="Crisis days, longs: per cent of notional forecast at 00:00 UTC, and what came (! where it was more)",
-        headers=("day", "event", "coin", "came", *heads),
-        rows=[
-            [
-                Cell(text=row.day),
-                Cell(text=row.name),
-                Cell(text=row.coin),
-                Cell(text=f"{100 * row.came:.1f}"),
-                *(
-                    Cell(text=f"{100 * value:.1f}{' !' if row.came > value else ''}")
-                    for model in models
-                    for value in row.forecast[model]
-                ),
-            ]
-            for row in rows
-        ],
-        n_words=3,
+        caption=CRISIS_CAPTION,
+        headers=crisis_headers(rows, tolerances),
+        rows=[[Cell(text=text) for text in crisis_cells(row)] for row in rows],
+        n_words=4,
         empty="No crisis day of the list lies in the windows.",
     )

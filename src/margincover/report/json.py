@@ -18,6 +18,7 @@ from margincover.model.results import (
     Reconciliation,
     StatusResult,
 )
+from margincover.report.add_ons import add_ons_to_dict
 from margincover.report.format import check_probability, difference_bps, finite
 from margincover.report.parts import at_horizon
 from margincover.units import format_duration, format_utc
@@ -86,6 +87,7 @@ def coverage_to_dict(result: CoverageResult) -> JsonDict:
         "surplus_usd": finite(result.surplus_usd, field="surplus_usd"),
         "any_pool_probabilities": [_horizon(entry, "any pool") for entry in result.any_liquidation],
         "pools": [_coverage(pool) for pool in result.pools],
+        **({"add_ons": add_ons_to_dict(result.add_ons)} if result.add_ons is not None else {}),
         "reconciliation": [comparison_to_dict(line) for line in result.reconciliation],
         "simulation": {
             "n_paths": result.n_paths,

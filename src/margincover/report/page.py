@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from margincover.model.provenance import Provenance
 from margincover.model.results import CoverageResult, PoolCoverage, Reconciliation
 from margincover.report import format as fmt
+from margincover.report.add_ons import add_on_page_table
 from margincover.report.chart_probability import probability_figure
 from margincover.report.figure import Figure
 from margincover.report.format import Rounding
@@ -36,6 +37,7 @@ class Page:
     editions: Table
     not_modelled: Sequence[str]
     figures: Sequence[Figure] = field(default_factory=tuple)
+    add_ons: Table | None = None
 
 
 def coverage_page(result: CoverageResult) -> Page:
@@ -72,6 +74,7 @@ def coverage_page(result: CoverageResult) -> Page:
         editions=editions_table(provenance),
         not_modelled=provenance.not_modelled,
         figures=[*book_figures, *(figure for pool in pools for figure in pool.figures)],
+        add_ons=None if result.add_ons is None else add_on_page_table(result.add_ons),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from margincover.errors import InputError
 from margincover.model.scenario import ScenarioBlock, ScenarioInfo
 from margincover.numeric.arrays import FactorFactor, Vector, frozen
+from margincover.numeric.draws import Draws, normals
 from margincover.numeric.recursions import bridge_extremes
 from margincover.numeric.rng import stream
 from margincover.scenarios.dependence import correlation_root, one_factor_loading
@@ -30,8 +31,10 @@ class GeometricBrownian:
     correlation : array [factor, factor]
     step_s : int
         Length of a step, > 0.
-    drift_annual : float
-        Drift of the price, the same for every factor; 0 makes the price a martingale (log drift -sigma^2 / 2).
+    drift_annual : float or array [factor]
+        Drift of the price; 0 makes the price a martingale (log drift -sigma^2 / 2).
+    draws : Draws
+        Independent normals, antithetic pairs or shifted Sobol points; see ``numeric.draws``.
 
     Notes
     -----
@@ -48,8 +51,10 @@ class GeometricBrownian:
     sigma_annual: ArrayLike
     correlation: ArrayLike
     step_s: int
-    drift_annual: float = 0.0
+    drift_annual: ArrayLike = 0.0
+    draws: Draws = Draws.INDEPENDENT
     info: ScenarioInfo = field(init=False)
+    _drift: Vector = field(init=False, repr=False)
     _variance: Vector = field(init=False, repr=False)
     _root: FactorFactor = field(init=False, repr=False)
 
@@ -67,8 +72,7 @@ class GeometricBrownian:
             raise InputError(f"was {sigma.min()}", field="sigma_annual", allowed="a fraction > 0")
         if self.step_s <= 0:
             raise InputError(f"was {self.step_s}", field="step_s", allowed="seconds > 0")
-        if not np.isfinite(self.drift_annual):
-            raise InputError(f"was {self.drift_annual}", field="drift_annual", allowed="a finite number")
+        drift = _drift_of(self.drift_annual, len(names))
         info = ScenarioInfo(
             factors=names,
             step_s=self.step_s,
@@ -78,7 +82,8 @@ class GeometricBrownian:
             label="Geometric Brownian motion, constant volatility",
             params={
                 "sigma_annual": ", ".join(f"{name} {value:g}" for name, value in zip(names, sigma, strict=True)),
-                "drift_annual": f"{self.drift_annual:g}",
+                "drift_annual": ", ".join(f"{value:g}" for value in np.unique(drift)),
+                "draws": self.draws.value,
             },
             not_modelled=("fat tails", "volatility clustering", "jumps"),
         )
@@ -86,17 +91,29 @@ class GeometricBrownian:
         object.__setattr__(self, "sigma_annual", sigma)
         object.__setattr__(self, "correlation", correlation)
         object.__setattr__(self, "info", info)
+        object.__setattr__(self, "_drift", drift)
         object.__setattr__(self, "_variance", frozen(sigma**2 * years(self.step_s), name="variance"))
         object.__setattr__(self, "_root", frozen(correlation_root(correlation), name="correlation"))
+
+    def cumulant_annual(self, power: Vector) -> float:
+        """Return ln E exp(power . X) of a year of log moves X; ``power`` [factor]."""
+        variance = self._variance / years(self.step_s)
+        shock = self._root.T @ (power * np.sqrt(variance))
+        return float(power @ (self._drift - 0.5 * variance)) + 0.5 * float(shock @ shock)
+
+    def tilted(self, power: Vector) -> GeometricBrownian:
+        """Return the law under dQ/dP = exp(power . X_T - T cumulant): the drift alone changes."""
+        sigma = np.sqrt(self._variance / years(self.step_s))
+        return replace(self, drift_annual=self._drift + sigma * (self._root @ (self._root.T @ (power * sigma))))
 
     def block(self, *, seed: int, number: int, n_steps: int, n_paths: int) -> ScenarioBlock:
         """Return block ``number`` of joint paths; see ``model.scenario.ScenarioGenerator``."""
         require_request(n_steps=n_steps, n_paths=n_paths)
         shape = (n_steps, len(self.info.factors), n_paths)
-        normals = stream(seed, "brownian.normal", number).standard_normal(shape)
+        normal = normals(seed, "brownian.normal", number, shape=shape, draws=self.draws)
         variance = self._variance[:, None]
-        drift = self.drift_annual * years(self.step_s) - 0.5 * variance
-        close = np.cumsum(correlate(normals, self._root) * np.sqrt(variance) + drift, axis=0)
+        drift = self._drift[:, None] * years(self.step_s) - 0.5 * variance
+        close = np.cumsum(correlate(normal, self._root) * np.sqrt(variance) + drift, axis=0)
         step_variance = np.broadcast_to(variance, shape).copy()
         low, high = bridge_extremes(
             close,
@@ -105,3 +122,12 @@ class GeometricBrownian:
             stream(seed, "brownian.high", number).standard_exponential(shape),
         )
         return ScenarioBlock(close_log=close, low_log=low, high_log=high, step_variance=step_variance)
+
+
+def _drift_of(value: ArrayLike, n_factors: int) -> Vector:
+    drift = np.asarray(value, dtype=np.float64)
+    if drift.ndim > 1 or (drift.ndim == 1 and drift.size != n_factors) or not np.isfinite(drift).all():
+        raise InputError(
+            f"was {value!r}", field="drift_annual", allowed=f"a finite number, or {n_factors} of them, one a factor"
+        )
+    return frozen(np.broadcast_to(drift, (n_factors,)), name="drift_annual")

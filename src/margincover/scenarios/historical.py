@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from margincover.errors import InputError
 from margincover.model.scenario import History, ScenarioBlock, ScenarioInfo
-from margincover.numeric.arrays import FactorFactor
-from margincover.numeric.bootstrap import bar_weights, draw_bars, eligible_starts
+from margincover.numeric.arrays import FactorFactor, Vector
+from margincover.numeric.bootstrap import BlockChoice, bar_weights, draw_bars, eligible_starts
 from margincover.numeric.rng import stream
 from margincover.numeric.volatility import parkinson_variance
 from margincover.scenarios.bars import JointBars, joint_bars, utc_text
@@ -81,8 +81,8 @@ class BlockBootstrap:
         object.__setattr__(self, "factors", bars.factors)
         object.__setattr__(self, "_bars", bars)
         object.__setattr__(self, "_starts", starts)
-        object.__setattr__(self, "_drift", _block_drift(bars, starts, block_bars))
-        object.__setattr__(self, "_variance", _range_variance(bars, weights))
+        object.__setattr__(self, "_drift", block_drift(bars, starts, block_bars))
+        object.__setattr__(self, "_variance", range_variance(bars, weights))
         object.__setattr__(self, "info", _info(self.history, bars, block_bars=block_bars))
 
     def block(self, *, seed: int, number: int, n_steps: int, n_paths: int) -> ScenarioBlock:
@@ -91,38 +91,79 @@ class BlockBootstrap:
         bars, block_bars = self._bars, self._drift.shape[1]
         rng = stream(seed, "historical.blocks", number)
         index = draw_bars(rng, self._starts, block_bars=block_bars, n_bars=bars.usable.size, shape=(n_steps, n_paths))
-        position = np.arange(n_steps) % block_bars
-        out = np.empty((4, n_steps, len(bars.factors), n_paths))
-        for f in range(len(bars.factors)):
-            drift = self._drift[f][position][:, None]
-            move = bars.close[f][index] - drift
-            close = np.cumsum(move, axis=0)
-            start = np.zeros_like(close)
-            start[1:] = close[:-1]
-            # recentring may lift a low above an end of its step by the size of the drift, hence the min and max
-            low = np.minimum(start + bars.low[f][index] - drift, np.minimum(start, close))
-            high = np.maximum(start + bars.high[f][index] - drift, np.maximum(start, close))
-            out[:, :, f] = close, low, high, self._variance[f][index]
-        return ScenarioBlock(close_log=out[0], low_log=out[1], high_log=out[2], step_variance=out[3])
+        return self.along(index, seed=seed, number=number)
+
+    def block_choice(self) -> BlockChoice:
+        """Return the blocks that are drawn, with the log moves of their closes."""
+        return BlockChoice(starts=self._starts, block_bars=self._drift.shape[1], moves=self._bars.close)
+
+    def along(self, index: NDArray[np.int32], *, seed: int, number: int) -> ScenarioBlock:
+        """Return the paths for given bars [step, path]; nothing else in them is random."""
+        return replay(self._bars, index, drift=self._drift, variance=self._variance)
 
 
-def _block_drift(bars: JointBars, starts: NDArray[np.int64], block_bars: int) -> FactorFactor:
-    """Constants [factor, position] that make the mean price 1 after every position of a block."""
+def replay(bars: JointBars, index: NDArray[np.int32], *, drift: FactorFactor, variance: FactorFactor) -> ScenarioBlock:
+    """Return the paths of drawn bars, recentred.
+
+    Parameters
+    ----------
+    bars : JointBars
+    index : array [step, path]
+        Bars drawn in blocks that start together.
+    drift : array [factor, position]
+        From ``block_drift``.
+    variance : array [factor, bar]
+        From ``range_variance``.
+    """
+    n_steps, n_paths = index.shape
+    position = np.arange(n_steps) % drift.shape[1]
+    out = np.empty((4, n_steps, len(bars.factors), n_paths))
+    for f in range(len(bars.factors)):
+        out_of = drift[f][position][:, None]
+        close = np.cumsum(bars.close[f][index] - out_of, axis=0)
+        start = np.zeros_like(close)
+        start[1:] = close[:-1]
+        # recentring may lift a low above an end of its step by the size of the drift, hence the min and max
+        low = np.minimum(start + bars.low[f][index] - out_of, np.minimum(start, close))
+        high = np.maximum(start + bars.high[f][index] - out_of, np.maximum(start, close))
+        out[:, :, f] = close, low, high, variance[f][index]
+    return ScenarioBlock(close_log=out[0], low_log=out[1], high_log=out[2], step_variance=out[3])
+
+
+def block_drift(
+    bars: JointBars, starts: NDArray[np.int64], block_bars: int, chance: Vector | None = None
+) -> FactorFactor:
+    """Return constants [factor, position] that make the mean price 1 after every position of a block.
+
+    ``chance`` [start] is the probability of each block, None for the same of all.
+    """
     covered = (starts[:, None] + np.arange(block_bars)) % bars.usable.size
     drift = np.empty((len(bars.factors), block_bars))
     for f, close in enumerate(bars.close):
-        log_mean = np.log(np.exp(np.cumsum(close[covered], axis=1)).mean(axis=0))
+        log_mean = np.log(np.average(np.exp(np.cumsum(close[covered], axis=1)), axis=0, weights=chance))
         drift[f] = np.diff(log_mean, prepend=0.0)
     return drift
 
 
-def _range_variance(bars: JointBars, weights: NDArray[np.float64]) -> FactorFactor:
-    """Parkinson variance [factor, bar], scaled to the close-to-close variance; NaN where the bar is missing."""
+def range_variance(bars: JointBars, weights: Vector) -> FactorFactor:
+    """Return the Parkinson variance [factor, bar], scaled to the close-to-close variance; NaN where a bar is missing.
+
+    Raises
+    ------
+    InputError
+        If the close of a factor never moves in the bars that may be drawn.
+    """
     result = parkinson_variance(bars.high - bars.low)
     drawn = weights > 0.0
     for f, close in enumerate(bars.close):
         mean = float(weights[drawn] @ close[drawn])
         realised = float(weights[drawn] @ (close[drawn] - mean) ** 2)
+        if not realised > 0.0:
+            raise InputError(
+                f"the close never moved over the {int(drawn.sum())} bars that may be drawn",
+                field=bars.factors[f],
+                allowed="prices that vary",
+            )
         result[f] *= realised / float(weights[drawn] @ result[f][drawn])
     return result
 

@@ -17,6 +17,7 @@ from margincover.model.position import Position
 from margincover.numeric.arrays import frozen, frozen_index
 from margincover.pricing import black76
 from margincover.venues.legs import years_to_expiry
+from margincover.venues.quoted_surface import surface_volatility
 
 # A forward ten times or a tenth of the index is that of another coin, or its point is misplaced.
 _LARGEST_BASIS = 10.0
@@ -47,8 +48,8 @@ def build_option(book: Book, account: Account, position: Position) -> OptionLeg:
     Raises
     ------
     InputError
-        If forward or index is missing, or neither mark nor implied volatility is stated; an implied volatility alone
-        gives the mark, a mark alone gives the implied volatility.
+        If forward or index is missing, or neither mark nor implied volatility is stated and the market does not quote
+        the expiry around the strike; an implied volatility alone gives the mark, a mark alone the implied volatility.
     """
     instrument = book.instruments[(account.venue, position.symbol)]
     assert instrument.expiry is not None, "Invariant: an option has an expiry"
@@ -60,14 +61,9 @@ def build_option(book: Book, account: Account, position: Position) -> OptionLeg:
     mark = position.mark_price
     if mark is None:
         mark = book.market.mark(instrument_id=instrument.id, symbol=position.symbol)
+    notes: tuple[str, ...] = ()
     if stated is None and mark is None:
-        raise InputError(
-            f"no implied volatility and no mark for {position.symbol}",
-            source=book.source,
-            account=account.id,
-            field="implied_volatility",
-            allowed=f"implied_volatility on the position, or market.implied_volatility.'{instrument.id}' (0.6 is 60 %)",
-        )
+        stated, notes = surface_volatility(book, account, position, forward=forward, years=years)
     volatility = stated if stated is not None else _implied(instrument, mark or 0.0, forward, years)
     value = _value(instrument, forward, years, volatility)
     residual = 0.0 if mark is None else mark - value
@@ -81,7 +77,7 @@ def build_option(book: Book, account: Account, position: Position) -> OptionLeg:
         volatility=volatility,
         mark=value if mark is None else mark,
         residual=residual,
-        notes=_notes(instrument, forward, residual),
+        notes=(*notes, *_notes(instrument, forward, residual)),
     )
 
 

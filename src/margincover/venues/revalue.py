@@ -52,7 +52,13 @@ def revalue(
     forward = options.forward[:, None] * moved
     volatility = options.volatility[:, None] * np.broadcast_to(np.asarray(volatility_ratio, dtype=np.float64), n_paths)
     if pool.spot_volatility is not None:
-        volatility = volatility * pool.spot_volatility.multiple(moved)
+        volatility = volatility * pool.spot_volatility.option_multiple(
+            moved,
+            moneyness_log=np.log(options.strike / options.forward),
+            volatility=options.volatility,
+            years=years,
+            elapsed_days=elapsed_days,
+        )
     mark = option_marks(pool, forward=forward, years=years, volatility=volatility)
     asset_ratio = np.ones((assets.count, n_paths))
     moving = assets.factor_index >= 0
