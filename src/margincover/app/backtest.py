@@ -219,46 +219,88 @@ def run_models(
     The default learns from the reference's forecasts on every day of every coin, so the reference is run on these
     days too when the default is wanted; forecasts do not depend on the other instants asked.
     """
-    models = coin_models(n_paths=settings.n_paths, seed=settings.seed)
     # first, as the add-on and the default build on it
     wanted = [REFERENCE, *(name for name in settings.models if name not in (DEFAULT, REFERENCE))]
     pooled = PooledForecast() if DEFAULT in settings.models else None
     tolerances, kept = _with_anchors(settings.tolerances)
-    found: dict[str, dict[str, Forecast]] = {name: {} for name in wanted}
     learned: dict[str, tuple[NDArray[np.int64], Forecast]] = {}
 
-    def walk(name: str, coin: str) -> tuple[NDArray[np.int64], Forecast | None]:
-        count = asked.get(coin, np.empty(0, dtype=np.int64))
-        # the add-on is put on what the reference has forecast for the same instants
-        if name == REFERENCE and pooled is not None:
-            count = np.union1d(count, pooled.training_counts(market[coin]))
-        if not count.size:
-            return count, None
-        model = _on_stored_base(models[name], learned.get(coin))
-        return count, _stored_or_made(state, f"{name}/{coin}", model, market[coin], count, settings, tolerances)
-
-    done = 0
-    with ThreadPoolExecutor(max_workers=threads) as executor:
-        # one model after the other, as the add-on reads what the reference has found
-        for name in wanted:
-            for coin, (count, forecast) in zip(market, executor.map(partial(walk, name), market), strict=True):
-                done += 1
-                if progress is not None:
-                    progress(f"{name} {coin}", done, len(wanted) * len(market))
-                if forecast is None:
-                    continue
-                # here and not in the worker: one thread alone writes the file
-                _keep(state, f"{name}/{coin}", forecast)
-                if name == REFERENCE:
-                    learned[coin] = (count, forecast)
-                if coin in asked and asked[coin].size:
-                    found[name][coin] = _taken(forecast, np.searchsorted(count, asked[coin]), kept)
+    walk = _Walk(
+        market=market,
+        asked=asked,
+        settings=settings,
+        state=state,
+        tolerances=tolerances,
+        learned=learned,
+        training=pooled.training_counts if pooled is not None else None,
+    )
+    found = _walk_all(walk, learned, (wanted, kept), progress, threads)
     if pooled is not None:
         adjusted = pooled.forecast(
             market, learned, asked, horizon_hours=settings.horizon_hours, base_tolerances=tolerances
         )
         everywhere = {coin: np.arange(len(forecast.method)) for coin, forecast in adjusted.items()}
         found[DEFAULT] = {coin: _taken(forecast, everywhere[coin], kept) for coin, forecast in adjusted.items()}
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Walk:
+    """One model over one coin at a time; ``learned`` is filled by the caller between models, never in a worker."""
+
+    market: Mapping[str, CoinBars]
+    asked: Mapping[str, NDArray[np.int64]]
+    settings: BacktestSettings
+    state: BacktestState
+    tolerances: Tolerances
+    learned: Mapping[str, tuple[NDArray[np.int64], Forecast]]
+    training: Callable[[CoinBars], NDArray[np.int64]] | None
+
+    def forecast(self, name: str, coin: str) -> tuple[NDArray[np.int64], Forecast | None]:
+        """Return the counts and the forecasts there, from the state where they are done."""
+        bars, count = self.market[coin], self.asked.get(coin, np.empty(0, dtype=np.int64))
+        # the add-on is put on what the reference has forecast for the same instants
+        if name == REFERENCE and self.training is not None:
+            count = np.union1d(count, self.training(bars))
+        if not count.size:
+            return count, None
+        unit = self.state.get(f"{name}/{coin}")
+        if unit is not None:
+            return count, Forecast(rc=unit[0]["rc"], rces=unit[0]["rces"], method=tuple(unit[1]))
+        models = coin_models(n_paths=self.settings.n_paths, seed=self.settings.seed)
+        model = _on_stored_base(models[name], self.learned.get(coin))
+        horizon = self.settings.horizon_hours
+        return count, answered(model, bars, count, horizon_hours=horizon, tolerances=self.tolerances)
+
+
+def _walk_all(
+    walk: _Walk,
+    learned: dict[str, tuple[NDArray[np.int64], Forecast]],
+    names: tuple[list[str], list[int]],
+    progress: Progress | None,
+    threads: int,
+) -> dict[str, dict[str, Forecast]]:
+    """Forecasts [model][coin] at the asked counts, for (models, places of the asked tolerances); fills ``learned``."""
+    wanted, kept = names
+    found: dict[str, dict[str, Forecast]] = {name: {} for name in wanted}
+    done = 0
+    with ThreadPoolExecutor(max_workers=threads) as executor:
+        # one model after the other, as the add-on reads what the reference has found
+        for name in wanted:
+            for coin, (count, forecast) in zip(
+                walk.market, executor.map(partial(walk.forecast, name), walk.market), strict=True
+            ):
+                done += 1
+                if progress is not None:
+                    progress(f"{name} {coin}", done, len(wanted) * len(walk.market))
+                if forecast is None:
+                    continue
+                # here and not in the worker: one thread alone writes the file
+                _keep(walk.state, f"{name}/{coin}", forecast)
+                if name == REFERENCE:
+                    learned[coin] = (count, forecast)
+                if coin in walk.asked and walk.asked[coin].size:
+                    found[name][coin] = _taken(forecast, np.searchsorted(count, walk.asked[coin]), kept)
     return found
 
 
@@ -273,22 +315,6 @@ def _on_stored_base(model: ForecastModel, base: tuple[NDArray[np.int64], Forecas
     if isinstance(model, StressFloorForecast) and base is not None:
         return replace(model, base=StoredForecast(count=base[0], found=base[1], min_bars=model.base.min_bars))
     return model
-
-
-def _stored_or_made(
-    state: BacktestState,
-    key: str,
-    model: ForecastModel,
-    bars: CoinBars,
-    count: NDArray[np.int64],
-    settings: BacktestSettings,
-    tolerances: Tolerances,
-) -> Forecast:
-    """Forecasts of one model and coin, from the state where they are done."""
-    unit = state.get(key)
-    if unit is not None:
-        return Forecast(rc=unit[0]["rc"], rces=unit[0]["rces"], method=tuple(unit[1]))
-    return answered(model, bars, count, horizon_hours=settings.horizon_hours, tolerances=tolerances)
 
 
 def _keep(state: BacktestState, key: str, found: Forecast) -> None:

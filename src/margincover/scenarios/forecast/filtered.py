@@ -41,7 +41,7 @@ class _Fitted:
     season: Vector
     mean: float
     bars: NDArray[np.float64]
-    index: NDArray[np.int64]
+    index: NDArray[np.int32]
     stretch: NDArray[np.float64]
     limit: float
     note: str
@@ -159,7 +159,7 @@ class FilteredForecast:
         return targeted(alpha=alpha, gamma=gamma, beta=beta, variance=level).as_vector(), ""
 
     def _stretch(
-        self, pool: NDArray[np.float64], drawn: NDArray[np.bool_], index: NDArray[np.int64], rng: np.random.Generator
+        self, pool: NDArray[np.float64], drawn: NDArray[np.bool_], index: NDArray[np.int32], rng: np.random.Generator
     ) -> NDArray[np.float64]:
         stretch = np.ones((index.shape[0], len(Side), index.shape[1]))
         if not self.with_tails or TAIL_SHARE * int(drawn.sum()) <= MIN_EXCEEDANCES:

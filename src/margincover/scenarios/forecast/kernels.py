@@ -17,7 +17,7 @@ _MAX_VARIANCE = MAX_STEP_SIGMA**2
 @njit(nogil=True, cache=True)
 def bar_extremes(
     bars: NDArray[np.float64],
-    index: NDArray[np.int64],
+    index: NDArray[np.int32],
     stretch: NDArray[np.float64],
     season: Vector,
     garch: Vector,

@@ -11,7 +11,7 @@ from margincover.numeric.volatility import MAX_STEP_SIGMA
 
 def bar_extremes(
     bars: NDArray[np.float64],
-    index: NDArray[np.int64],
+    index: NDArray[np.int32],
     stretch: NDArray[np.float64],
     season: Vector,
     garch: Vector,

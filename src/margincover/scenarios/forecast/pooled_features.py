@@ -1,14 +1,15 @@
-"""What the pooled model knows at an instant: range volatilities of the coin, of BTC and of the market, recent moves."""
+"""What the pooled model knows at an instant: range volatilities of the coin, of BTC and of the market, moves, days."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from margincover.numeric.arrays import Vector
-from margincover.scenarios.forecast.coin_bars import CoinBars
+from margincover.scenarios.forecast.coin_bars import HOUR_NS, CoinBars
 from margincover.scenarios.forecast.fallback import range_volatility
 from margincover.scenarios.forecast.required import Side
 
@@ -19,7 +20,9 @@ _FLOOR = 1e-5
 _MOVE_LIMIT = 3.0
 # About the log of the daily range volatility of the market: centres a regressor, changes no forecast.
 _TYPICAL_LOG_VOLATILITY = -3.0
-N_FEATURES = 14
+_DAYS_OF_WEEK = 7
+# 1970-01-01 was a Thursday; Monday is day 0.
+_EPOCH_WEEKDAY = 3
 
 
 def log_volatilities(bars: CoinBars, count: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -58,51 +61,77 @@ def market_state(
     return np.column_stack([mean, leader, number])
 
 
-def features(
-    bars: CoinBars, count: NDArray[np.int64], base_distance: NDArray[np.float64], state: NDArray[np.float64]
+def levels(logs: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the level of the coin over that of the market, and that of the market [instant, 2], from all history."""
+    known = state[:, 4] > 0.0
+    own = np.where(known, logs[:, 4] - state[:, 2], 0.0)
+    return np.column_stack([own, np.where(known, state[:, 2] - _TYPICAL_LOG_VOLATILITY, 0.0)])
+
+
+def signed_moves(bars: CoinBars, count: NDArray[np.int64], logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return moves of one and of five days [instant, side, 2] towards the loss, in units of five-day volatility."""
+    scaled = [_move(bars, count, hours) / np.exp(logs[:, 2]) / np.sqrt(hours / 24.0) for hours in (24, 120)]
+    long = np.clip(np.stack(scaled, axis=1), -_MOVE_LIMIT, _MOVE_LIMIT)
+    return np.stack([long if side == Side.LONG else -long for side in Side], axis=1)
+
+
+def scale_features(
+    bars: CoinBars,
+    count: NDArray[np.int64],
+    logs: NDArray[np.float64],
+    state: NDArray[np.float64],
+    *,
+    log_base: Vector,
+    horizon_hours: int,
 ) -> NDArray[np.float64]:
-    """Return regressors [instant, side, feature].
+    """Return the regressors [instant, feature] of the log range that is to come; neither side is told apart.
 
     Parameters
     ----------
     count : array [instant]
         Bars closed, at least 1.
-    base_distance : array [instant, side]
-        Distance in logs of the base forecast at 5 %.
+    logs : array [instant, window]
+        From ``log_volatilities``.
     state : array [instant, 5]
         From ``market_state``.
+    log_base : array [instant]
+        Log distance of the base forecast, mean over sides.
     """
-    logs = log_volatilities(bars, count)
-    terms = logs[:, :-1] - logs[:, 1:]
-    market = np.column_stack([state[:, 0], state[:, 1], state[:, 3]])
-    known = state[:, 4] > 0.0
-    own_level = np.where(known, logs[:, 4] - state[:, 2], 0.0)
-    market_level = np.where(known, state[:, 2] - _TYPICAL_LOG_VOLATILITY, 0.0)
-    sides = []
-    for side in Side:
-        sign = 1.0 if side == Side.LONG else -1.0
-        moves = [
-            np.clip(sign * _move(bars, count, hours) / np.exp(logs[:, 2]) / np.sqrt(hours / 24.0), -1e9, 1e9)
-            for hours in (24, 120)
+    rise = signed_moves(bars, count, logs)[:, Side.SHORT]
+    return np.column_stack(
+        [
+            np.ones(count.size),
+            logs[:, :-1] - logs[:, 1:],
+            log_base - logs[:, 2],
+            state[:, 0],
+            state[:, 1],
+            state[:, 3],
+            levels(logs, state),
+            rise,
+            np.abs(rise),
+            _largest_move(bars, count, 24) - logs[:, 1],
+            _largest_move(bars, count, 120) - logs[:, 2],
+            weekday_shares(bars.closes_at(count), horizon_hours),
         ]
-        sides.append(
-            np.column_stack(
-                [
-                    np.ones(count.size),
-                    np.full(count.size, float(side)),
-                    terms,
-                    np.log(base_distance[:, side]) - logs[:, 2],
-                    market,
-                    *(np.clip(move, -_MOVE_LIMIT, _MOVE_LIMIT) for move in moves),
-                    own_level,
-                    market_level,
-                ]
-            )
-        )
-    return np.stack(sides, axis=1)
+    )
+
+
+def weekday_shares(times_utc_ns: NDArray[np.int64], horizon_hours: int) -> NDArray[np.float64]:
+    """Return the share of the horizon on Monday to Saturday [instant, 6]; Sunday is the rest."""
+    hours = (times_utc_ns[:, None] // HOUR_NS) + np.arange(horizon_hours)
+    weekday = (hours // 24 + _EPOCH_WEEKDAY) % _DAYS_OF_WEEK
+    return np.stack([(weekday == day).mean(axis=1) for day in range(_DAYS_OF_WEEK - 1)], axis=1)
+
+
+def _largest_move(bars: CoinBars, count: NDArray[np.int64], hours: int) -> Vector:
+    """Log of the largest absolute hourly close-to-close move of the last hours."""
+    size = np.abs(np.nan_to_num(bars.close))
+    padded = np.concatenate((np.zeros(hours), size))
+    largest = sliding_window_view(padded, hours).max(axis=1)[count]
+    return np.asarray(np.log(np.maximum(largest, _FLOOR)), dtype=np.float64)
 
 
 def _move(bars: CoinBars, count: NDArray[np.int64], hours: int) -> Vector:
-    """Log move of the last hours; of all there is for a shorter history."""
+    """Log fall of the last hours, positive where the price fell; of all there is for a shorter history."""
     last = count - 1
-    return np.asarray(bars.log_close[last] - bars.log_close[np.maximum(last - hours, 0)], dtype=np.float64)
+    return np.asarray(bars.log_close[np.maximum(last - hours, 0)] - bars.log_close[last], dtype=np.float64)
