@@ -27,11 +27,13 @@ def replaced(data: Data, name: str, **fields: object) -> None:
     account(data, name).update(fields)
 
 
+# What names accounts that a case takes away.
+NO_WAYS: Data = {"transfer_times": [], "in_transit": [], "buffers": {}, "contingency": []}
 MAKING, COIN, BYBIT = "binance:market-making", "binance:coin-treasury", "bybit:directional"
 # Each case: a change of the demo book, and the words that the message must hold beside the file.
 CASES: dict[str, tuple[Change, list[str]]] = {
     "unknown venue": (
-        lambda d: (d.update(transfer_times=[]), replaced(d, MAKING, id="binanze:market-making")),
+        lambda d: (d.update(NO_WAYS), replaced(d, MAKING, id="binanze:market-making")),
         ["binanze:market-making", "venue", "binance, bitget", "bybit"],
     ),
     "unknown mode": (lambda d: replaced(d, MAKING, mode="usdm"), [MAKING, "mode", "usdm_single_asset"]),
@@ -120,7 +122,7 @@ CASES: dict[str, tuple[Change, list[str]]] = {
         [MAKING, "market.asset_usd.USDT", "stable coins"],
     ),
     "missing price of a collateral coin": (
-        lambda d: (d["market"]["asset_usd"].pop("BTC"), d.update(accounts=[account(d, BYBIT)], transfer_times=[])),
+        lambda d: (d["market"]["asset_usd"].pop("BTC"), d.update(NO_WAYS, accounts=[account(d, BYBIT)])),
         [BYBIT, "market.asset_usd.BTC"],
     ),
     "collateral without a ladder": (
@@ -151,7 +153,7 @@ CASES: dict[str, tuple[Change, list[str]]] = {
     "horizon beyond 30 days": (lambda d: d["tolerance"].update(horizon="31d"), ["tolerance.horizon", "30 d"]),
     "fee in per cent": (lambda d: replaced(d, MAKING, taker_fee=0.5), [MAKING, "taker_fee"]),
     "wrong schema version": (lambda d: d.update(schema_version=2), ["schema_version", "1"]),
-    "no accounts": (lambda d: d.update(accounts=[], transfer_times=[]), ["accounts", "at least 1"]),
+    "no accounts": (lambda d: d.update(NO_WAYS, accounts=[]), ["accounts", "at least 1"]),
     "accounts as an object": (lambda d: d.update(accounts={}), ["accounts", "a list"]),
     "book as a list": (lambda d: None, []),  # written below as [book]
     "tier table with falling rates": (

@@ -38,7 +38,7 @@ def coin_book(folder: Path) -> Path:
     """Write a book that needs the history of BTC alone."""
     data = demo_data()
     data["accounts"] = [a for a in data["accounts"] if a["id"] == "binance:coin-treasury"]
-    data["transfer_times"] = []
+    data.update(transfer_times=[], in_transit=[], buffers={}, contingency=[])
     return write_book(folder, data)
 
 

@@ -20,7 +20,7 @@ def small_book(**changes: object) -> dict:
     """Return the demo book with its Binance coin account alone: one long of about 2.9x, safe for an hour."""
     data = demo_data()
     data["accounts"] = [a for a in data["accounts"] if a["id"] == "binance:coin-treasury"]
-    data["transfer_times"] = []
+    data.update(transfer_times=[], in_transit=[], buffers={}, contingency=[])
     return {**data, **changes}
 
 

@@ -73,7 +73,7 @@ def test_scenarios_that_know_what_came_after_as_of_say_so():
             if name in place:
                 place[name] = "2025-12-01T00:00:00Z"
     data["accounts"] = [account for account in data["accounts"] if account["id"] == "binance:market-making"]
-    data["transfer_times"] = []
+    data.update(transfer_times=[], in_transit=[], buffers={}, contingency=[])
     book = resolve(parse_book(data, source="early.json"))
     warnings = cover(book, paths=256, follow_s=86_400, threads=1).result.provenance.warnings
     assert any("31 days after as_of" in text for text in warnings)

@@ -59,6 +59,22 @@ CASES = [
     sample(
         "bitget", "linear_perp_cross", {}, {**SHORT, "equity": 50.0, "keep_margin_rate": 0.004}, {"liq_price": 114.586}
     ),
+    # Queue score: 50 / 20 of the wallet, times a margin ratio of 0.2.
+    example(
+        "binance",
+        "usdm",
+        "ADL score",
+        {"upnl": 50.0, "wallet_balance": 20.0, "margin_ratio": 0.2},
+        {"pnl_percent": 2.5, "leverage_pnl": 0.5},
+    ),
+    # A fall of 800 against a pool of 2,000; beyond 30 % of the pool, 600, lie 200.
+    example(
+        "bybit",
+        "insurance/ADL",
+        "contract PnL drawdown",
+        {"pool_8h_max": 2000.0, "symbol_pnl_now": -900.0, "symbol_8h_max_pnl": -100.0, "insurancePnlRatio": -0.3},
+        {"pnlRatio": -0.4, "loss_shifted_to_adl": 200.0},
+    ),
     # HTX at 5x: position margin 180 / 5 = 36; 50 / 36 - 0.1.
     sample(
         "htx",
@@ -242,8 +258,11 @@ def _moved(value):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (example("binance", "usdm", "ADL score", {"upnl": 1, "wallet": 2}, {"pnl_percent": 0.5}), "consequence rules"),
-        (example("bybit", "insurance/ADL", "drawdown", {"pnl": 1}, {"pnlRatio": 1}), "consequence rules"),
+        (
+            example("binance", "usdm", "ADL score", {"upnl": 1, "wallet": 2}, {"pnl_percent": 0.5}),
+            "none of marginratio",
+        ),
+        (example("bybit", "insurance/ADL", "drawdown", {"pnl": 1}, {"pnlRatio": 1}), "none of symbolpnlnow"),
         (example("aevo", "prices", "PM", {"spot": 1}, {"up": 2}), "no confirmed rule"),
         (
             sample("phemex", "linear_perp_isolated", {}, {"entry": 1, "qty": 1}, {"liquidation_price": 1}),

@@ -19,6 +19,8 @@ ALWAYS_NOT_MODELLED = (
     "open-order margin other than Binance's initial margin",
     "outages, transfer delays, reserves and credit lines",
 )
+# What runs on resources do model, delay by delay.
+RESOURCES_NOT_MODELLED = ALWAYS_NOT_MODELLED[2]
 
 # Of runs whose scenarios move prices alone.
 _NO_BASIS = "the basis between venues: every mark of a coin moves by the same factor"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from margincover.app.status import status
+from margincover.clearing import adl_rules, waterfall_rules
 from margincover.errors import InputError
 from margincover.model.book import Book
 from margincover.model.results import Reconciliation
@@ -105,7 +106,18 @@ def drift(book: Book, *, tolerance_bps: float) -> tuple[tuple[Reconciliation, ..
 
 def rule_problems(extra: Sequence[registry.RuleSource] = ()) -> list[str]:
     """Return the problems of all packaged and given editions; empty means none."""
-    return [*registry.check_all(extra), *parameter_problems()]
+    return [*registry.check_all(extra), *parameter_problems(), *_clearing_problems()]
+
+
+def _clearing_problems() -> list[str]:
+    """Return what is wrong with the packaged waterfalls and deleveraging rules."""
+    found = []
+    for packaged in (adl_rules.packaged, waterfall_rules.packaged):
+        try:
+            packaged()
+        except InputError as error:
+            found.append(str(error))
+    return found
 
 
 def venues(extra: Sequence[registry.RuleSource] = ()) -> tuple[str, ...]:

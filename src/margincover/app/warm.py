@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from margincover.app.cascade import CascadeRequest, cascade
+from margincover.app.cascade_index import stated_fall
 from margincover.app.cover import cover
 from margincover.app.demo import demo_book
 from margincover.pricing.option_cells import Cells, OptionBook, cell_profits
@@ -17,10 +19,12 @@ from margincover.venues.deribit import cells_kernel
 def warm() -> None:
     """Run one block of the example book, which uses every kernel of the default scenarios, and value an option.
 
-    The example book holds no options: their kernels are called on one option of round numbers.
+    The example book holds no options: their kernels are called on one option of round numbers. The shipped population
+    of accounts has several coins; the engine for isolated accounts compiles in seconds when it is first used.
     """
     cover(demo_book(), paths=256, follow_s=86_400, threads=1)
     _warm_options()
+    cascade(CascadeRequest(index=stated_fall(-0.02, over_s=60.0, duration_s=120.0, step_s=60.0)))
 
 
 def _warm_options() -> None:

@@ -12,7 +12,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from margincover.cli.allocate_app import allocate_app
 from margincover.cli.analysis import analysis_app
+from margincover.cli.capital import capital_app
 from margincover.cli.options import (
     AddOnsOption,
     BookArgument,
@@ -31,6 +33,8 @@ from margincover.cli.options import (
     ToleranceOption,
     VolRuleOption,
 )
+from margincover.cli.report_app import report_app
+from margincover.cli.rescue_app import rescue_app
 from margincover.cli.rules_app import rules_app
 from margincover.version import __version__
 
@@ -150,6 +154,10 @@ def schema() -> None:
 
 # Without a name the commands stand beside the others, in this order of the help.
 app.add_typer(analysis_app)
+app.add_typer(allocate_app)
+app.add_typer(capital_app)
+app.add_typer(report_app)
+app.add_typer(rescue_app)
 app.add_typer(rules_app, name="rules")
 
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from margincover.errors import InputError
 from margincover.io.book_accounts import BuiltAccount, ReferencedFiles, build_account, placed
+from margincover.io.book_contingency import build_contingency
 from margincover.io.book_problems import from_validation, joined
-from margincover.io.book_resources import build_resources
+from margincover.io.book_resources import build_limits, build_resources
 from margincover.io.book_schema import BookTable
 from margincover.io.text import decode_text, parse_json, parse_toml, read_bytes
 from margincover.model.book import (
@@ -89,6 +90,8 @@ def parse_book(data: object, *, source: str, base_dir: Path | None = None, sha25
     market = _market(table, accounts, source, problems)
     tolerance = _tolerance(table, source, problems)
     resources = build_resources(table, source, problems)
+    contingency = build_contingency(table, source, problems)
+    limits = build_limits(table, source, problems)
     overrides = _instruments(table, source, problems), _tiers(table, source, problems)
     if problems or market is None or tolerance is None:
         raise joined(problems)
@@ -116,6 +119,8 @@ def parse_book(data: object, *, source: str, base_dir: Path | None = None, sha25
         obligations=resources.obligations,
         sale_markets=resources.sale_markets,
         buffers=resources.buffers,
+        contingency=contingency,
+        limits=limits,
         proxies={name: Proxy(factor=row.factor, multiple=row.multiple) for name, row in table.proxies.items()},
         **ages,
         max_rules_age_days=days,

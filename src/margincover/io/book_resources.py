@@ -31,6 +31,7 @@ from margincover.model.resources import (
     TransferInTransit,
     TransferTime,
 )
+from margincover.model.risk_limits import RiskLimits
 from margincover.units import format_utc
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -103,6 +104,24 @@ def build_resources(table: BookTable, source: str, problems: list[InputError]) -
             ),
         ),
     )
+
+
+def build_limits(table: BookTable, source: str, problems: list[InputError]) -> RiskLimits:
+    """Return the limits of a book; what is wrong is appended to ``problems``."""
+    row = table.limits
+    if row is None:
+        return RiskLimits()
+    stated = {name: value for name, value in row if name not in ("min_survival_horizon", "max_share")}
+    try:
+        return RiskLimits(
+            **stated,
+            min_survival_horizon_s=row.min_survival_horizon,
+            max_share={str(kind): share for kind, share in row.max_share.items()},
+        )
+    except InputError as error:
+        place = f"limits.{error.field}"
+        problems.append(InputError(error.found, source=source, field=place, allowed=error.allowed))
+        return RiskLimits()
 
 
 def _label(row: object) -> str:

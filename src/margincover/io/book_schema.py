@@ -21,9 +21,11 @@ from margincover.io.book_types import (
     Whole,
     listed,
 )
+from margincover.io.contingency_schema import ContingencyTable
 from margincover.io.resource_schema import (
     BufferTable,
     CreditLineTable,
+    LimitsTable,
     LoanTable,
     ObligationTable,
     ReserveTable,
@@ -242,4 +244,8 @@ class BookTable(StrictTable):
     buffers: dict[Text, BufferTable] = Field(
         default_factory=dict, description="By account id: levels of capital above maintenance."
     )
+    contingency: list[ContingencyTable] = Field(
+        default_factory=list, description="Standing contingency funding plan: actions in the order they are taken."
+    )
+    limits: LimitsTable | None = Field(None, description="Limits of the daily statement.")
     proxies: dict[Text, ProxyTable] = Field(default_factory=dict, description="Stand-ins by factor.")

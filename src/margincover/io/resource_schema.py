@@ -152,3 +152,35 @@ class BufferTable(StrictTable):
     search: Annotated[float, Limits(least=1.0, most=100.0)] = Field(description="Below it money is looked for.")
     initial: Annotated[float, Limits(least=1.0, most=100.0)] = Field(description="Level to come back to.")
     release: Annotated[float, Limits(least=1.0, most=1000.0)] = Field(description="Above it money may leave.")
+
+
+class LimitsTable(StrictTable):
+    """Limits of the daily statement; what is left out takes the default of the statement, if there is one."""
+
+    min_coverage_ratio: Annotated[float, Limits(least=1.0, most=1000.0)] | None = Field(
+        None, description="Least equity over maintenance of a pool; 1 when left out."
+    )
+    min_required_coverage_ratio: Annotated[float, Limits(above=0.0, most=1000.0)] | None = Field(
+        None, description="Least available over required capital of a pool; 1 when left out."
+    )
+    min_debt_coverage_ratio: Annotated[float, Limits(above=0.0, most=1000.0)] | None = Field(
+        None, description="Least usable assets over what is due; 1 when left out."
+    )
+    min_survival_horizon: Duration | None = Field(
+        None, description="Shortest survival horizon, whole hours; the horizon of the tolerance when left out."
+    )
+    max_liquidation_probability_24h: Fraction | None = Field(
+        None, description="Largest chance of liquidation of one pool in 24 h; the tolerance when left out."
+    )
+    max_any_liquidation_probability_24h: Fraction | None = Field(
+        None, description="Largest chance that any pool is liquidated in 24 h; no limit when left out."
+    )
+    min_liquid_stock_ratio: Annotated[float, Limits(above=0.0, most=1000.0)] | None = Field(
+        None, description="Least liquid stock over stressed outflow; no limit when left out."
+    )
+    max_stress_liquidated_pools: NonNegative | None = Field(
+        None, description="Most pools that the worst episode may liquidate; no limit when left out."
+    )
+    max_share: dict[Literal["venue", "custodian", "asset", "stable coin"], Fraction] = Field(
+        default_factory=dict, description="Largest share of one venue, custodian, asset or stable coin."
+    )

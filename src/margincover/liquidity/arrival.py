@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from margincover.errors import InputError
@@ -84,14 +86,43 @@ def flow_limit(
 ) -> float:
     """Return the most that can have flowed out by ``elapsed_s`` after the call, in units of the asset.
 
-    What needs ``ready_s`` to be cash flows from then on at the capacity of an hour, the first hour's worth at once:
-    capacity counts whole and begun hours, as a daily limit counts begun days.
+    What needs ``ready_s`` to be cash flows from then on at the capacity of an hour, the first hour's worth at once, and
+    within any 24 hours no more than the daily limit.
     """
-    if elapsed_s < ready_s:
-        return 0.0
-    most = float("inf")
-    if capacity_per_hour is not None:
-        most = capacity_per_hour * (1.0 + (elapsed_s - ready_s) // SECONDS_PER_HOUR)
-    if daily_limit is not None:
-        most = min(most, daily_limit * (1.0 + (elapsed_s - ready_s) // SECONDS_PER_DAY))
+
+    def by_capacity(at_s: float) -> float:
+        if at_s < ready_s:
+            return 0.0
+        if capacity_per_hour is None:
+            return math.inf
+        return capacity_per_hour * (1.0 + (at_s - ready_s) // SECONDS_PER_HOUR)
+
+    return within_limit(by_capacity, elapsed_s, limit=daily_limit, window_s=SECONDS_PER_DAY)
+
+
+def within_limit(released: Callable[[float], float], at_s: float, *, limit: float | None, window_s: int) -> float:
+    """Return the most that can have passed by ``at_s`` when no window of time may carry more than the limit.
+
+    Parameters
+    ----------
+    released : callable
+        Cumulative amount that is there to pass by a time in seconds; never falls, 0 before the start.
+    at_s : float
+    limit : float or None
+        None is unbounded.
+    window_s : int
+
+    Notes
+    -----
+    By time t at most min over n = 0, 1, ... of [released(t - n windows) + n limit]: what was there n windows ago, and n
+    windows since. A limit that was not used in one window is not carried over to the next.
+    """
+    most = released(at_s)
+    if limit is None:
+        return most
+    before, windows = at_s, 0
+    while most > 0.0 and (windows + 1) * limit < most:
+        windows += 1
+        before -= window_s
+        most = min(most, released(before) + windows * limit)
     return most

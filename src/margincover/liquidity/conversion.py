@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from margincover.model.resources import HaircutStep, SaleMarket
+import numpy as np
 
-# Average cost of a sale by the square-root law is two thirds of its final impact.
-_AVERAGE_OF_IMPACT = 2.0 / 3.0
+from margincover.errors import InputError
+from margincover.liquidity.execution import AVERAGE_OF_IMPACT, square_root_impact
+from margincover.model.book import Book
+from margincover.model.resources import HaircutStep, SaleMarket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,9 @@ def impact_fraction(amount_usd: float, market: SaleMarket | None, *, stress: boo
     law = 0.0
     if amount_usd > market.depth_usd:
         share = amount_usd / market.daily_volume_usd
-        law = _AVERAGE_OF_IMPACT * market.impact_coefficient * market.daily_volatility * math.sqrt(share)
+        law = AVERAGE_OF_IMPACT * square_root_impact(
+            share, daily_volatility=market.daily_volatility, coefficient=market.impact_coefficient
+        )
     fraction = max(inside, law) * (market.stress_multiple if stress else 1.0)
     return min(1.0, fraction)
 
@@ -93,3 +97,64 @@ def proceeds(
         cost_usd=cost,
         usable_usd=gross - haircut - impact - cost,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sale:
+    """How an asset becomes dollars; called with an amount in units of the asset it returns ``proceeds``."""
+
+    price_usd: float
+    haircuts: Sequence[HaircutStep]
+    cost_fraction: float
+    cost_native: float
+    market: SaleMarket | None
+    stress: bool
+
+    def __call__(self, amount_native: float) -> Proceeds:
+        """Return what selling an amount brings."""
+        return proceeds(
+            amount_native,
+            price_usd=self.price_usd,
+            haircuts=self.haircuts,
+            cost_fraction=self.cost_fraction,
+            cost_native=self.cost_native,
+            market=self.market,
+            stress=self.stress,
+        )
+
+
+def most_of(sale: Sale, amount_native: float) -> float:
+    """Return the most US dollars that selling up to an amount brings: beyond some size a sale only lowers its price.
+
+    Without a market more never brings less. With one, sizes from a millionth to all and the kinks are tried, then those
+    around the best.
+    """
+    if sale.market is None or amount_native <= 0.0:
+        return sale(max(amount_native, 0.0)).usable_usd
+    kinks = [sale.market.depth_usd / sale.price_usd, *(step.floor_native for step in sale.haircuts)]
+    sizes = np.unique([*np.geomspace(1e-6, 1.0, 97) * amount_native, *(k for k in kinks if 0.0 < k < amount_native)])
+    best = 0.0
+    for _ in range(4):
+        values = [sale(float(size)).usable_usd for size in sizes]
+        top = int(np.argmax(values))
+        best = max(best, values[top])
+        sizes = np.linspace(sizes[max(top - 1, 0)], sizes[min(top + 1, sizes.size - 1)], 17)
+    return best
+
+
+def price_usd(book: Book, asset: str, field: str) -> float:
+    """Return the price of an asset in the book's market; US dollars are 1.
+
+    Raises
+    ------
+    InputError
+        If the book states none.
+    """
+    if asset == "USD":
+        return 1.0
+    price = book.market.asset_usd.get(asset)
+    if price is None:
+        raise InputError(
+            f"no USD price for {asset}", source=book.source, field=field, allowed=f"market.asset_usd.{asset} > 0"
+        )
+    return price

@@ -9,6 +9,7 @@ from datetime import datetime
 from margincover.errors import InputError
 from margincover.model.account import Account
 from margincover.model.announcement import FutureRules
+from margincover.model.contingency import ContingencyAction
 from margincover.model.instrument import Instrument
 from margincover.model.market import MarketState
 from margincover.model.resources import (
@@ -21,6 +22,7 @@ from margincover.model.resources import (
     TransferInTransit,
     TransferTime,
 )
+from margincover.model.risk_limits import RiskLimits
 from margincover.model.rules import Rulebook, TierTable
 
 
@@ -69,6 +71,8 @@ class Book:
     tolerance : Tolerance
     reserves, credit_lines, transfer_times, in_transit, loans, obligations, sale_markets, buffers
         Resources and obligations outside the pools; see ``model.resources``.
+    limits : RiskLimits
+        What the daily statement is held against.
     proxies : mapping factor -> Proxy
     max_market_age_s : float
         Oldest market levels accepted.
@@ -91,6 +95,8 @@ class Book:
     obligations: tuple[Obligation, ...] = ()
     sale_markets: Mapping[str, SaleMarket] = field(default_factory=dict)
     buffers: tuple[BufferPolicy, ...] = ()
+    contingency: tuple[ContingencyAction, ...] = ()
+    limits: RiskLimits = field(default_factory=RiskLimits)
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     max_market_age_s: float = 3_600.0
     max_history_age_s: float = 7 * 86_400.0
@@ -155,6 +161,8 @@ class BookInput:
     obligations: tuple[Obligation, ...] = ()
     sale_markets: Mapping[str, SaleMarket] = field(default_factory=dict)
     buffers: tuple[BufferPolicy, ...] = ()
+    contingency: tuple[ContingencyAction, ...] = ()
+    limits: RiskLimits = field(default_factory=RiskLimits)
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     max_market_age_s: float = 3_600.0
     max_history_age_s: float = 7 * 86_400.0

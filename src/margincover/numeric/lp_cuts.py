@@ -205,6 +205,8 @@ def least_relaxation(
     ------
     InfeasibleError
         If rows and bounds alone exclude each other.
+    SolverError
+        If the rounds end before the answer is known.
     """
     chosen = settings or CutSettings()
     columns = programme.linear.cost.size
@@ -223,6 +225,9 @@ def least_relaxation(
     relaxed = ConvexProgramme(linear=linear, terms=(ConvexTerm(function=worst, floor=floor),))
     state = _State(programme=relaxed, settings=chosen, master=GrowingProgramme(_with_term_columns(relaxed)))
     found = _close_the_gap(state, stop_below=stop_below)
+    if not found.optimal:
+        # an upper end that was not closed says nothing of whether the limits can be met
+        raise SolverError(f"the least relaxation was not found in {chosen.max_rounds} rounds")
     return found.objective, found.x
 
 

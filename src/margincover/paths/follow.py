@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,9 @@ class JointState:
         self.lines = np.zeros((2, program.n_factors))
 
 
+Watch = Callable[[int, Sequence[PoolState | JointState]], None]
+
+
 class Follower:
     """The pools of one run, ready to follow blocks; may be used from several threads.
 
@@ -95,8 +98,13 @@ class Follower:
         self.uncharged = np.zeros((0, 1, n_paths))
         self.slabs = Slabs(programs, n_factors=loading.size, n_paths=n_paths)
 
-    def follow(self, block: ScenarioBlock, *, first_path: int) -> list[PoolState | JointState]:
-        """Return the state of every pool at the end of a block whose first path has the number ``first_path``."""
+    def follow(
+        self, block: ScenarioBlock, *, first_path: int, watch: Watch | None = None
+    ) -> list[PoolState | JointState]:
+        """Return the state of every pool at the end of a block whose first path has the number ``first_path``.
+
+        ``watch`` is called after every slab with the steps done so far and the states, which go on changing.
+        """
         states: list[PoolState | JointState] = [
             JointState(program, self.n_paths) if joint else PoolState(program, self.n_paths)
             for program, joint in zip(self.programs, self.joint, strict=True)
@@ -109,6 +117,8 @@ class Follower:
                     self._advance_joint(row, state, slab, charge, first_path)
                 else:
                     self._advance(row, state, slab, charge, first_path)
+            if watch is not None:
+                watch(slab.first_step + slab.n_steps, states)
         return states
 
     def _charge(self, row: int, slab: Slab, rows: BlockRows | None) -> Array:

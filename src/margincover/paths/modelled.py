@@ -35,15 +35,16 @@ class Followed:
     """Results of one pool along one block.
 
     ``maximum`` [path] and ``passage`` [3, path] (steps of the maximum, of liquidation, of the call) as in
-    ``paths.follow.PoolState``; ``paid``, ``moved`` and ``received`` [node, asset, path] funding paid, what marks off
-    their index have cost, and options settled by each node; ``node_shortfall`` and ``node_maintenance`` [node, path] at
-    the ends of the steps, node 0 the start;
-    ``table_error`` the largest difference between table and rule among the checked states, as a share of the
+    ``paths.follow.PoolState``; ``step_maximum`` [step, path] the largest shortfall inside each step; ``paid``,
+    ``moved`` and ``received`` [node, asset, path] funding paid, what marks off their index have cost, and options
+    settled by each node; ``node_shortfall`` and ``node_maintenance`` [node, path] at the ends of the steps, node 0 the
+    start; ``table_error`` the largest difference between table and rule among the checked states, as a share of the
     maintenance there; ``level`` [path] the residual level of implied volatility that each path drew.
     """
 
     maximum: Array
     passage: NDArray[np.int64]
+    step_maximum: Array
     paid: Array
     moved: Array
     received: Array
@@ -103,6 +104,7 @@ class ModelledPool:
         return Followed(
             maximum=np.maximum(shortfall[0], top[: self.horizon].max(axis=0)),
             passage=self._passage(shortfall[0], required[0], top, called),
+            step_maximum=top,
             paid=paid,
             moved=moved,
             received=received,

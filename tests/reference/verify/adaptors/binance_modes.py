@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from margincover.venues.binance import multi_assets as multi
 from margincover.venues.binance import order_cost, portfolio
 from margincover.venues.parameters import packaged, parameters
+from tests.reference.verify.adaptors import deleveraging
 from tests.reference.verify.adaptors.binance_book import Collateral, Held, Result, account, as_symbol
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
@@ -44,9 +45,7 @@ def answer(case: Case) -> Answer | None:
     """Return the figures of a case of these modes, None for any other case."""
     family = case.family
     if re.search(r"\badl\b|deleverag|insurance", family):
-        raise UnsupportedError(
-            "family not modelled: auto-deleveraging and insurance fund, belongs to the consequence rules"
-        )
+        return deleveraging.binance(case)
     if re.search(r"order cost|open loss|cost of an order", family):
         return _order_cost(case)
     if re.search(r"multi[ -_]?assets?", family):

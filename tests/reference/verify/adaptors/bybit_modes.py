@@ -11,7 +11,7 @@ import numpy as np
 
 from margincover.venues.bybit import options, portfolio
 from margincover.venues.parameters import parameters
-from tests.reference.verify.adaptors import bybit_book
+from tests.reference.verify.adaptors import bybit_book, deleveraging
 from tests.reference.verify.adaptors.named import Inputs, inputs_of, named
 from tests.reference.verify.answer import Answer
 from tests.reference.verify.cases import Case, UnsupportedError
@@ -45,9 +45,7 @@ UNIT = {
 def answer(case: Case) -> Answer | None:
     """Return the figures of a case of these modes, None for any other case."""
     if re.search(r"insurance|drawdown|\badl score", case.family):
-        raise UnsupportedError(
-            "family not modelled: auto-deleveraging and insurance fund, belongs to the consequence rules"
-        )
+        return deleveraging.bybit(case)
     if "option" in case.family:
         return _option(case)
     if re.search(r"portfolio|\bpm\b", case.family):
