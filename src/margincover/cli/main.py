@@ -15,6 +15,7 @@ import typer
 from margincover.cli.allocate_app import allocate_app
 from margincover.cli.analysis import analysis_app
 from margincover.cli.capital import capital_app
+from margincover.cli.cascade_app import cascade_app
 from margincover.cli.options import (
     AddOnsOption,
     BookArgument,
@@ -154,6 +155,7 @@ def schema() -> None:
 
 # Without a name the commands stand beside the others, in this order of the help.
 app.add_typer(analysis_app)
+app.add_typer(cascade_app)
 app.add_typer(allocate_app)
 app.add_typer(capital_app)
 app.add_typer(report_app)
