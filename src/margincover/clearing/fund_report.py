@@ -82,7 +82,8 @@ class PolicyOutcome:
         Accounts that the policy took a cent or more from.
     measures : PolicyMeasures
     split_gain_fraction : float
-        Most that one of the accounts examined saves by splitting in two, as part of what it has.
+        Largest change that splitting in two makes to one of the accounts examined, as part of what it has: above 0 it
+        saves, below 0 it loses.
     """
 
     name: str

@@ -16,6 +16,7 @@ from margincover.cli.allocate_app import allocate_app
 from margincover.cli.analysis import analysis_app
 from margincover.cli.capital import capital_app
 from margincover.cli.cascade_app import cascade_app
+from margincover.cli.fund_app import fund_app
 from margincover.cli.options import (
     AddOnsOption,
     BookArgument,
@@ -160,6 +161,7 @@ app.add_typer(allocate_app)
 app.add_typer(capital_app)
 app.add_typer(report_app)
 app.add_typer(rescue_app)
+app.add_typer(fund_app, name="fund")
 app.add_typer(rules_app, name="rules")
 
 
