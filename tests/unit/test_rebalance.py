@@ -160,6 +160,8 @@ def test_bad_input_is_named() -> None:
         follow(needs, even_rule(4), np.ones(needs.n_paths), frozen_venues=(4,))
     with pytest.raises(InputError, match="capital_usd"):
         follow(needs, even_rule(4), np.full(needs.n_paths, -1.0))
+    with pytest.raises(InputError, match="paths"):
+        follow(needs, even_rule(4), np.ones(1), paths=np.array([needs.n_paths]))
     with pytest.raises(InputError, match="need_usd"):
         VenuePaths(worst_usd=needs.worst_usd, close_usd=needs.close_usd, need_usd=-needs.need_usd)
     without = RebalanceRule(share=np.array([0.0, 0.5, 0.5, 0.0]), band_fraction=1e9)

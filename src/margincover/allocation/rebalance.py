@@ -153,16 +153,9 @@ def follow(
     sent that would arrive after the last step.
     """
     chosen = np.arange(needs.n_paths, dtype=np.int64) if paths is None else np.asarray(paths, dtype=np.int64)
-    if capital_usd.shape != chosen.shape:
-        raise InputError(f"{capital_usd.size} capitals", field="capital_usd", allowed=f"one for each of {chosen.size}")
-    if not (np.isfinite(capital_usd).all() and float(capital_usd.min(initial=0.0)) >= 0.0):
-        raise InputError("was not finite and >= 0", field="capital_usd", allowed="finite numbers >= 0")
-    if rule.share.size != needs.n_venues:
-        raise InputError(f"{rule.share.size} shares", field="share", allowed=f"one for each of {needs.n_venues} venues")
-    if any(not 0 <= venue < needs.n_venues for venue in frozen_venues):
-        raise InputError(f"was {frozen_venues}", field="frozen_venues", allowed=f"0 to {needs.n_venues - 1}")
-    useable = np.ones(needs.n_venues, dtype=np.bool_)
-    useable[list(frozen_venues)] = False
+    if chosen.ndim != 1 or not ((chosen >= 0) & (chosen < needs.n_paths)).all():
+        raise InputError("named a path that is not there", field="paths", allowed=f"0 to {needs.n_paths - 1}")
+    useable = _useable(needs, rule, capital_usd, chosen.size, frozen_venues)
     step, venue, money = rebalance_kernel.follow(
         needs._table,
         useable,
@@ -175,6 +168,23 @@ def follow(
         np.ascontiguousarray(capital_usd, dtype=np.float64),
     )
     return Followed(step=step, venue=venue, money_usd=money)
+
+
+def _useable(
+    needs: VenuePaths, rule: RebalanceRule, capital_usd: Vector, n_followed: int, frozen_venues: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Return which venues send and receive, after the request is checked."""
+    if capital_usd.shape != (n_followed,):
+        raise InputError(f"{capital_usd.size} capitals", field="capital_usd", allowed=f"one for each of {n_followed}")
+    if not (np.isfinite(capital_usd).all() and float(capital_usd.min(initial=0.0)) >= 0.0):
+        raise InputError("was not finite and >= 0", field="capital_usd", allowed="finite numbers >= 0")
+    if rule.share.size != needs.n_venues:
+        raise InputError(f"{rule.share.size} shares", field="share", allowed=f"one for each of {needs.n_venues} venues")
+    if any(not 0 <= venue < needs.n_venues for venue in frozen_venues):
+        raise InputError(f"was {frozen_venues}", field="frozen_venues", allowed=f"0 to {needs.n_venues - 1}")
+    useable = np.ones(needs.n_venues, dtype=np.bool_)
+    useable[list(frozen_venues)] = False
+    return useable
 
 
 def least_capital(needs: VenuePaths, rule: RebalanceRule, *, tolerance: float, guess_usd: float) -> float:
