@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.shared_data import shared_folder
 
 settings.register_profile(
     "margincover",
@@ -19,10 +20,7 @@ settings.register_profile(
 settings.load_profile("margincover")
 
 
-@pytest.fixture
-def shared_folder() -> Path:
+@pytest.fixture(name="shared_folder")
+def shared_folder_fixture() -> Path:
     """Return the folder of shared data; skip when none is named."""
-    name = os.environ.get("MARGINCOVER_SHARED")
-    if not name:
-        pytest.skip("MARGINCOVER_SHARED is not set: the shared data are not at hand")
-    return Path(name)
+    return shared_folder()

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import resources
-from pathlib import Path
 
 import pytest
 
@@ -23,6 +21,7 @@ from margincover.model.rules import Rulebook, TierKernel, TierTable, TierUnit
 from margincover.venues import registry, symbols
 from margincover.venues.reference import ReferencePool, reference_pools
 from margincover.venues.registry_parse import CONFIDENCES, VenueRules, parse_rules
+from tests.shared_data import shared_folder
 
 VENUES = registry.known_venues()
 
@@ -192,10 +191,7 @@ def test_inferred_tables_are_not_called_complete() -> None:
 def test_packaged_tables_are_those_that_were_read(
     venue: str, edition: str, name: str, n_columns: int, deduction_column: int | None
 ) -> None:
-    folder = os.environ.get("MARGINCOVER_SHARED")
-    if folder is None:
-        pytest.skip("MARGINCOVER_SHARED is not set: the tables as read are not at hand")
-    read = json.loads(Path(folder, "data", "leverage_tiers", name).read_text(encoding="utf-8"))["tiers"]
+    read = json.loads((shared_folder() / "data" / "leverage_tiers" / name).read_text(encoding="utf-8"))["tiers"]
     held = {e.key[1]: e.value for e in packaged(venue)[1].entries if e.edition.id == edition}
     assert set(held) == set(read)
     for key, rows in read.items():

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +13,13 @@ from margincover.pricing import linear
 from margincover.venues.binance import multi_assets as multi
 from margincover.venues.binance import order_cost, portfolio
 from margincover.venues.parameters import packaged, parameters
+from tests.shared_data import shared_folder
 
 NOON_2025 = datetime(2025, 6, 1, tzinfo=UTC)
 
 
 def example(name):
-    folder = os.environ.get("MARGINCOVER_SHARED")
-    if folder is None:
-        pytest.skip("MARGINCOVER_SHARED is not set: the worked examples are not at hand")
-    rows = json.loads((Path(folder) / "reference/examples/binance.json").read_text())
+    rows = json.loads((shared_folder() / "reference/examples/binance.json").read_text())
     return next(row for row in rows if row["id"] == name)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,15 +11,13 @@ import pytest
 from margincover.errors import InputError, RulebookError
 from margincover.venues.bybit import options, portfolio, stress
 from margincover.venues.parameters import packaged, parameters
+from tests.shared_data import shared_folder
 
 AT = datetime(2026, 3, 24, tzinfo=UTC)
 
 
 def shared(path):
-    folder = os.environ.get("MARGINCOVER_SHARED")
-    if folder is None:
-        pytest.skip("MARGINCOVER_SHARED is not set: the worked examples are not at hand")
-    return json.loads((Path(folder) / path).read_text())
+    return json.loads((shared_folder() / path).read_text())
 
 
 def example(name):

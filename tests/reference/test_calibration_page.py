@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from margincover.io.market_files import load_market
+from tests.shared_data import shared_folder
 
-SHARED = os.environ.get("MARGINCOVER_SHARED")
 
-
-@pytest.mark.skipif(SHARED is None, reason="MARGINCOVER_SHARED is not set: no shared history to walk over")
 def test_reference_and_historical_rates_of_bnb():
     from margincover.app.backtest import BacktestSettings, backtest
 
-    assert SHARED is not None
-    files = load_market(Path(SHARED) / "data" / "prices", coins=["BNB"])
+    files = load_market(shared_folder() / "data" / "prices", coins=["BNB"])
     settings = BacktestSettings(models=("reference", "historical-500d", "ewma-normal-daily"), n_paths=2_000)
     found = {row.model: row for row in backtest(files, settings).models[0.01]}
     # two series of 795 windows: a standard error of 0.4 % at most; the normal model is known to fail (3.6 % over all)

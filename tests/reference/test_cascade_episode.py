@@ -7,9 +7,7 @@ population: no venue has published the real ones, so the ranges are wide and say
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -21,14 +19,12 @@ from margincover.clearing.cascade import CascadeSettings, Feedback, SliceRule
 from margincover.clearing.cascade_report import by_minute, deepest_gap, share_of_worst_window
 from margincover.clearing.impact import Impact, thinned_depth_usd
 from margincover.units import utc_ns
+from tests.shared_data import shared_folder
 
 
 @pytest.fixture(scope="module")
 def shared():
-    name = os.environ.get("MARGINCOVER_SHARED")
-    if not name:
-        pytest.skip("MARGINCOVER_SHARED is not set: the shared data are not at hand")
-    return Path(name)
+    return shared_folder()
 
 
 @pytest.fixture(scope="module")

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
 from margincover.errors import InputError, RulebookError
 from margincover.venues.dydx import integers as dydx
 from margincover.venues.parameters import packaged
+from tests.shared_data import shared_folder
 
-SHARED = os.environ.get("MARGINCOVER_SHARED")
 # base units of the venue's tests: BTC 1e-8, ETH 1e-9 (liquidations_test.go, main 84d4664, 2026-03-04)
 RESOLUTION = {0: -8, 1: -9}
 
 
 def _cases():
-    path = Path(SHARED or "") / "reference/examples/dydx.json"
-    return json.loads(path.read_text()) if SHARED and path.is_file() else []
+    return json.loads((shared_folder() / "reference/examples/dydx.json").read_text())
 
 
 def _liquidation(**overrides):
@@ -108,7 +105,6 @@ def _answer(case):
     )
 
 
-@pytest.mark.skipif(not SHARED, reason="MARGINCOVER_SHARED is not set: the collected examples are not at hand")
 def test_every_collected_example_is_reproduced_exactly():
     cases = _cases()
     assert len(cases) >= 20

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from margincover.pricing import linear
 from margincover.venues.okx import multi_currency as multi
 from margincover.venues.okx import options, portfolio
 from margincover.venues.parameters import packaged, parameters
+from tests.shared_data import shared_folder
 
 AT = datetime(2026, 7, 1, tzinfo=UTC)
 # Stablecoin index that the position-builder sample's delta implies (0.1 BTC at mark 97,093.7).
@@ -22,10 +21,7 @@ USDT_USD = 0.99954
 
 
 def shared(path):
-    folder = os.environ.get("MARGINCOVER_SHARED")
-    if folder is None:
-        pytest.skip("MARGINCOVER_SHARED is not set: the worked examples are not at hand")
-    return json.loads((Path(folder) / path).read_text())
+    return json.loads((shared_folder() / path).read_text())
 
 
 def example(name):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +12,7 @@ from margincover.venues.paradex import cross
 from margincover.venues.paradex import liquidation as around
 from margincover.venues.paradex import portfolio as pm
 from margincover.venues.parameters import packaged
-
-SHARED = os.environ.get("MARGINCOVER_SHARED")
+from tests.shared_data import shared_folder
 
 
 def _edition(mode, underlying, id_part=""):
@@ -23,9 +20,7 @@ def _edition(mode, underlying, id_part=""):
 
 
 def _case(name):
-    path = Path(SHARED or "") / "reference/examples/paradex.json"
-    if not SHARED or not path.is_file():
-        pytest.skip("MARGINCOVER_SHARED is not set: the collected examples are not at hand")
+    path = shared_folder() / "reference/examples/paradex.json"
     case = next(c for c in json.loads(path.read_text()) if c["id"] == name)
     return case["inputs"], case["expected"]
 

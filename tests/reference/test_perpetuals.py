@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +10,7 @@ from margincover.errors import InputError, RulebookError
 from margincover.venues.parameters import packaged
 from margincover.venues.perpetuals import inverse
 from margincover.venues.perpetuals import linear as rule
-
-SHARED = os.environ.get("MARGINCOVER_SHARED")
+from tests.shared_data import shared_folder
 
 
 def _parameters(mode, latest=True):
@@ -27,9 +24,7 @@ def _long(quantity, entry, mark, leverage=1.0):
 
 
 def _sample(name):
-    path = Path(SHARED or "") / f"data/exchange_samples/{name}.json"
-    if not SHARED or not path.is_file():
-        pytest.skip("MARGINCOVER_SHARED is not set: the collected payloads are not at hand")
+    path = shared_folder() / f"data/exchange_samples/{name}.json"
     data = json.loads(path.read_text())
     return data["raw"], data["context"], data["exchange_says"]
 

@@ -7,7 +7,6 @@ price without knowing the formula.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -29,6 +28,7 @@ from tests.reference.verify.__main__ import EX_USAGE, main
 from tests.reference.verify.adaptors import ADAPTORS
 from tests.reference.verify.cases import CaseFileError, default_files, load_cases
 from tests.reference.verify.report import Report, by_family, run
+from tests.shared_data import shared_folder
 
 # Every case that differs although its family is modelled, with the reason; docs/reference/verification.md says more.
 KNOWN_MISMATCHES: dict[str, str] = {"derive-264": "the file's stated skew cap is not the one behind its printed loss"}
@@ -68,8 +68,7 @@ def assert_all_match(report: Report) -> None:
 
 
 def shared_files() -> list[Path]:
-    if not os.environ.get("MARGINCOVER_SHARED"):
-        pytest.skip("MARGINCOVER_SHARED is not set: the exchanges' cases are not at hand")
+    shared_folder()
     return default_files()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from margincover.venues.parameters import packaged
 from tests.reference.verify.adaptors.perpetuals import NAMES
 from tests.reference.verify.cases import default_files, load_cases
 from tests.reference.verify.report import Report, run
+from tests.shared_data import shared_folder
 
 Row = dict[str, object]
 # Cases of the shared files that these venues and modes reach.
@@ -318,8 +318,7 @@ def test_hyperliquid_rates_refuse_what_is_no_fraction():
 
 
 def _shared_report(group: str) -> Report:
-    if not os.environ.get("MARGINCOVER_SHARED"):
-        pytest.skip("MARGINCOVER_SHARED is not set: the exchanges' cases are not at hand")
+    shared_folder()
     venues = NAMES if group == "perpetuals" else (group,)
     modes = (
         "portfolio",

@@ -6,7 +6,6 @@ The synthetic cases are small enough for a sheet of paper; each comment is the w
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from margincover.errors import InputError
 from margincover.venues.deribit.accounts import matrix_maintenance
 from tests.reference.verify.cases import Case, default_files, load_cases
 from tests.reference.verify.report import Report, run
+from tests.shared_data import shared_folder
 
 Row = dict[str, object]
 VENUES = ("derive", "deribit", "dydx", "paradex")
@@ -538,8 +538,7 @@ def test_maintenance_of_a_matrix_leaves_orders_out_and_refuses_more_orders_than_
 
 
 def shared_cases(venue: str) -> list[Case]:
-    if not os.environ.get("MARGINCOVER_SHARED"):
-        pytest.skip("MARGINCOVER_SHARED is not set: the exchanges' cases are not at hand")
+    shared_folder()
     return [case for case in load_cases(default_files()) if case.venue == venue]
 
 

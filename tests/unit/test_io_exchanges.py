@@ -1,7 +1,6 @@
 """Raw exchange responses: fixtures in each venue's shape, error envelopes, traps, and captured samples."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from margincover.errors import InputError, NotSupportedError
 from margincover.io.exchanges import ParsedAccount, PositionSupplement, parse_account
 from margincover.model.position import Bucket, MarginMode, Position
+from tests.shared_data import shared_folder
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -306,15 +306,11 @@ def test_unknown_venue_and_role_are_refused():
 
 # Captured responses -------------------------------------------------------------------------------------------------
 
-SHARED = os.environ.get("MARGINCOVER_SHARED")
-needs_shared = pytest.mark.skipif(SHARED is None, reason="MARGINCOVER_SHARED is not set")
-
 
 def sample(name: str) -> dict:
-    return json.loads((Path(SHARED) / "data" / "exchange_samples" / f"{name}.json").read_text())
+    return json.loads((shared_folder() / "data" / "exchange_samples" / f"{name}.json").read_text())
 
 
-@needs_shared
 @pytest.mark.parametrize(
     "name",
     [
@@ -358,7 +354,6 @@ def test_captured_position_parses_as_its_context_says(name):
             assert value == pytest.approx(says[key], rel=1e-12), key
 
 
-@needs_shared
 @pytest.mark.parametrize("name", ["hyperliquid-btc-cross-1x", "hyperliquid-eth-iso-long-docs"])
 def test_captured_hyperliquid_position_parses(name):
     raw = sample(name)["raw"]
@@ -373,7 +368,6 @@ def test_captured_hyperliquid_position_parses(name):
         assert position.isolated_collateral_native == pytest.approx(4.967826 + 0.0134, rel=1e-12)
 
 
-@needs_shared
 @pytest.mark.parametrize("name", ["bybit-uta-wallet-1352", "bybit-uta-wallet-nautilus"])
 def test_captured_bybit_wallet_parses(name):
     captured = sample(name)
@@ -386,7 +380,6 @@ def test_captured_bybit_wallet_parses(name):
     assert "no coin list" in parsed.issues[0]
 
 
-@needs_shared
 def test_captured_okx_multi_currency_balance_parses():
     captured = sample("okx-account-multiccy-docs")
     (report,) = parse("okx", balance=captured["raw"]).account.reported
@@ -394,7 +387,6 @@ def test_captured_okx_multi_currency_balance_parses():
     assert report.maintenance_native == captured["exchange_says"]["mmr"]
 
 
-@needs_shared
 @pytest.mark.parametrize(
     ("name", "role", "words"),
     [

@@ -1,6 +1,5 @@
 """Price history: names of factors, the cut at as_of, gaps, bad prints and every kind of broken file."""
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from margincover.errors import InputError, StaleDataError
 from margincover.io.history import load_history
 from margincover.io.history_table import factor_of_stem
 from margincover.units import utc_ns
+from tests.shared_data import shared_folder
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 N = 200
@@ -336,14 +336,11 @@ def test_hash_follows_the_content(tmp_path):
 
 # Real history ---------------------------------------------------------------------------------------------------------
 
-SHARED = os.environ.get("MARGINCOVER_SHARED")
-needs_shared = pytest.mark.skipif(SHARED is None, reason="MARGINCOVER_SHARED is not set")
 END_2025 = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@needs_shared
 def test_real_perpetual_history_of_btc_and_eth_has_no_gaps():
-    folder = Path(SHARED) / "data" / "prices" / "perp_1h"
+    folder = shared_folder() / "data" / "prices" / "perp_1h"
     found = load(folder, factors=("BTC", "ETH"), as_of=END_2025)
     assert {factor: history.missing_bars for factor, history in found.factors.items()} == {"BTC": 0, "ETH": 0}
     assert all(len(history.close) > 50_000 for history in found.factors.values())
@@ -353,9 +350,8 @@ def test_real_perpetual_history_of_btc_and_eth_has_no_gaps():
     assert eth.low[hour] == 1_400.73
 
 
-@needs_shared
 def test_real_spot_print_of_link_at_a_ten_thousandth_is_repaired():
-    folder = Path(SHARED) / "data" / "prices" / "spot_1h"
+    folder = shared_folder() / "data" / "prices" / "spot_1h"
     link = load(folder, factors=("LINK",), as_of=END_2025).factors["LINK"]
     hour = (utc_ns(datetime(2020, 3, 12, 10, tzinfo=UTC)) - link.start_utc_ns) // (3_600 * 10**9)
     # Neighbours' lows are 3.06 and 2.0, the bar's own body ends at 2.4693.
@@ -363,8 +359,7 @@ def test_real_spot_print_of_link_at_a_ten_thousandth_is_repaired():
     assert link.repaired_bars == 1
 
 
-@needs_shared
 def test_real_mark_history_without_open_loads():
-    folder = Path(SHARED) / "data" / "prices" / "mark_1h"
+    folder = shared_folder() / "data" / "prices" / "mark_1h"
     found = load(folder, factors=("BTC",), as_of=END_2025)
     assert found.factors["BTC"].missing_bars == 0

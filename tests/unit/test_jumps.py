@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from margincover.scenarios.brownian import GeometricBrownian
 from margincover.scenarios.calibration import load_packaged
 from margincover.scenarios.jump_figures import JumpSizes, jump_figures_from, load_jump_figures, packaged_jumps
 from margincover.scenarios.jumps import JumpClock, JumpDiffusion
+from tests.shared_data import shared_folder
 
 KOU = DoubleExponentialJumps(up_probability=0.4, up_rate=25.0, down_rate=12.0)
 MERTON = NormalJumps(mean=-0.02, deviation=0.06)
@@ -157,9 +157,8 @@ def test_figures_with_an_unknown_key_are_an_input_error():
         jump_figures_from('source = "x"\nas_of = "y"\nextra = 1\n[systemic]\n[coins]\n')
 
 
-@pytest.mark.skipif("MARGINCOVER_SHARED" not in os.environ, reason="needs the folder of prices, MARGINCOVER_SHARED")
 def test_the_tool_makes_the_packaged_figures_again(tmp_path):
-    prices = Path(os.environ["MARGINCOVER_SHARED"]) / "data" / "prices"
+    prices = shared_folder() / "data" / "prices"
     made = tmp_path / "jumps.toml"
     subprocess.run([sys.executable, "tools/jumps.py", prices, "--output", made], cwd=ROOT, check=True, timeout=300)
     packaged = ROOT / "src/margincover/scenarios/data/jumps.toml"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from margincover.scenarios.calibration import FundingStatistics, from_json, load
 from margincover.scenarios.dependence import correlation_root, nearest_correlation, one_factor_loading
 from margincover.scenarios.garch_fit import FALLBACK_LAMBDA, FALLBACK_PHI
 from margincover.scenarios.montecarlo import StudentTMonteCarlo
+from tests.shared_data import shared_folder
 from tests.unit.synthetic_bars import START_UTC_NS, bars_of, history_of_two_clustered_coins
 
 COINS = ("BTC", "ETH", "XRP", "ADA", "SOL", "DOGE", "LINK", "DOT", "TRX", "SUI", "BNB", "AVAX")
@@ -245,9 +245,8 @@ def test_impossible_brownian_motion_is_an_input_error(changed: dict[str, object]
         GeometricBrownian(**{**legal, **changed})  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif("MARGINCOVER_SHARED" not in os.environ, reason="MARGINCOVER_SHARED names no folder of market data")
 def test_tool_reproduces_the_packaged_file(tmp_path: Path) -> None:
-    shared = Path(os.environ["MARGINCOVER_SHARED"]) / "data"
+    shared = shared_folder() / "data"
     root = Path(__file__).parents[2]
     output = tmp_path / "calibration.json"
     command = [sys.executable, str(root / "tools/calibrate.py"), "--output", str(output)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +11,7 @@ from margincover.errors import InputError
 from margincover.pricing.surface import Beyond, Surface, SviSlice
 from margincover.pricing.surface_checks import durrleman, sampled_violations, slice_violations, surface_violations
 from margincover.pricing.surface_fit import SmileQuotes, fit_slice, fit_ssvi, fit_surface, ssvi_slice
-
-SHARED = os.environ.get("MARGINCOVER_SHARED")
-needs_data = pytest.mark.skipif(SHARED is None, reason="MARGINCOVER_SHARED names no folder of shared data")
+from tests.shared_data import shared_folder
 
 # Axel Vogt's example in Gatheral and Jacquier (2014), arXiv:1204.0646, section 3 and example 5.1.
 VOGT = SviSlice(name="vogt", years=1.0, forward=1.0, a=-0.0410, b=0.1331, rho=0.3060, m=0.3586, sigma=0.4153)
@@ -161,11 +157,10 @@ def test_a_slice_out_of_range_is_an_error():
         Surface(slices=(smile(0.2), smile(0.1)))
 
 
-@needs_data
 def test_the_real_chain_of_ether_is_fitted_without_arbitrage_to_a_volatility_point():
     import polars as pl
 
-    chain = pl.read_parquet(Path(str(SHARED)) / "data/options/deribit_eth_chain_2024-01-08.parquet")
+    chain = pl.read_parquet(shared_folder() / "data/options/deribit_eth_chain_2024-01-08.parquet")
     quotes = []
     for (expiry,), rows in chain.sort("expiry", "strike").group_by("expiry", maintain_order=True):
         forward = float(rows["underlying_price"].median())
@@ -191,11 +186,10 @@ def test_the_real_chain_of_ether_is_fitted_without_arbitrage_to_a_volatility_poi
         assert np.abs(error).max() < 0.016
 
 
-@needs_data
 def test_the_surfaces_of_crisis_days_are_fitted_to_a_volatility_point_without_arbitrage():
     import polars as pl
 
-    rows = pl.read_parquet(Path(str(SHARED)) / "data/options/btc_iv_crisis_surfaces.parquet")
+    rows = pl.read_parquet(shared_folder() / "data/options/btc_iv_crisis_surfaces.parquet")
     for (day,), surface in rows.sort("tenor_days", "moneyness").group_by("date"):
         quotes = [
             SmileQuotes(
